@@ -1,0 +1,81 @@
+package component
+
+import (
+	"context"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/diag"
+)
+
+// Builder makes machine images on one platform.
+type Builder interface {
+	// Schema describes the configuration. It always returns the same value.
+	Schema() Schema
+
+	// Plan checks a configuration of the schema's type and returns the job
+	// that it describes. It has no side effect: no file is written, no
+	// network is used, no process is started. The Job is nil if and only
+	// if the list has errors. Findings name their attribute by Path.
+	Plan(ctx context.Context, cfg cty.Value) (Job, diag.List)
+}
+
+// Job is one image to be made.
+type Job interface {
+	// Prepare makes what Boot needs: inputs, keys, networks, disks.
+	Prepare(ctx context.Context, r Run) error
+
+	// Boot starts the machine and returns as soon as its Endpoint can be
+	// asked for; it does not wait for the machine to be reachable.
+	Boot(ctx context.Context, r Run) (Machine, error)
+
+	// Capture turns the provisioned machine into an artifact. A nil
+	// artifact with a nil error means that there is none by design. What
+	// belongs to the artifact has been kept (Lease.Keep) before it returns.
+	Capture(ctx context.Context, r Run, m Machine) (*Artifact, error)
+}
+
+// Machine is what is being provisioned.
+type Machine interface {
+	// Facts are the values that templates see as build.*, such as ID. The
+	// engine adds what it knows itself (Host, Port, User, ConnType, ...).
+	Facts() map[string]cty.Value
+
+	// Endpoint says how to reach the machine. It may be called repeatedly
+	// while waiting and may answer differently, since addresses change. An
+	// error that is retry.Transient means "not yet".
+	Endpoint(ctx context.Context) (Endpoint, error)
+}
+
+// SelfDialer is implemented by a machine that brings its own communicator,
+// such as a container. Endpoint is then not asked.
+type SelfDialer interface {
+	Dial(ctx context.Context, r Run) (Communicator, error)
+}
+
+// StepSealer is implemented by a machine that saves its state after each
+// provisioner, such as one image layer per step. SealStep is called after a
+// provisioner has succeeded and before the next one starts.
+type StepSealer interface {
+	SealStep(ctx context.Context, r Run, step StepInfo) error
+}
+
+// StepInfo tells a StepSealer which provisioner has just run.
+type StepInfo struct {
+	// Type and Name are the provisioner's type and label.
+	Type, Name string
+	// Index is its position among the provisioners that ran, from 0.
+	Index int
+}
+
+// FactNames is implemented by a Job that knows at plan time which names its
+// machine's Facts will have, so that build.TYPO is found by validate.
+type FactNames interface {
+	FactNames() []string
+}
+
+// Preflighter is implemented by a Job that can check permissions, quotas and
+// names before anything is made.
+type Preflighter interface {
+	Preflight(ctx context.Context, r Run) diag.List
+}

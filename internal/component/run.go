@@ -1,0 +1,83 @@
+package component
+
+import (
+	"context"
+	"time"
+
+	"ingot/internal/addr"
+	"ingot/internal/gotmpl"
+	"ingot/internal/retry"
+)
+
+// Run is what a component may use of the run that it is part of.
+type Run struct {
+	// ID is the run's unique id, exported to scripts as PACKER_RUN_UUID.
+	ID string
+	// Build is the build that the call belongs to.
+	Build addr.Build
+	// Journal acquires what outlives the process.
+	Journal Recorder
+	// Events receives what happens; it is already bound to the build and
+	// step.
+	Events Sink
+	// Prompt asks the user.
+	Prompt Prompter
+	// WorkDir is a private directory for the build on the local machine.
+	// It is removed at the end.
+	WorkDir string
+	// CacheDir is where downloads may stay for later runs.
+	CacheDir string
+	Clock    Clock
+	Limits   *retry.Limits
+	// Force is -force: existing output may be replaced.
+	Force bool
+	// Debug is -debug.
+	Debug bool
+	// Template renders "{{...}}" in attributes that are rendered late.
+	Template gotmpl.Vars
+	// Sensitive marks a value as secret from now on: no sink prints it.
+	Sensitive func(value string)
+}
+
+// Emit is short for r.Events.Emit.
+func (r Run) Emit(e Event) { r.Events.Emit(e) }
+
+// Say emits a line of text for the user.
+func (r Run) Say(text string) { r.Events.Emit(Message{Text: text}) }
+
+// Clock is the time. Tests pass their own.
+type Clock interface {
+	Now() time.Time
+	// Sleep waits for d; when ctx ends first it returns the cause.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// SystemClock is the real time.
+type SystemClock struct{}
+
+// Now returns the current time.
+func (SystemClock) Now() time.Time { return time.Now() }
+
+// Sleep waits for d or for the end of ctx, whose cause it then returns.
+func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Prompter asks the person at the terminal.
+type Prompter interface {
+	// Interactive reports whether there is a person to ask.
+	Interactive() bool
+	// Ask prints a question and returns the line that was typed. Without
+	// a terminal it fails at once.
+	Ask(ctx context.Context, question string) (string, error)
+}

@@ -1,0 +1,166 @@
+// Package gotmpl renders the Go text/template actions that string attributes
+// of components may hold ("{{.Path}}", "{{timestamp}}", "{{build `ID`}}").
+// Names and meanings follow Packer 1.16; unlike there, a field that the
+// component does not supply is an error and not the text "<no value>".
+package gotmpl
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"text/template"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ncruces/go-strftime"
+)
+
+// ErrNotYetKnown is returned (wrapped) by Render when the text asks for
+// build data before the machine exists.
+var ErrNotYetKnown = errors.New("known only once the machine is running")
+
+// Vars is what the functions of a template action can see.
+type Vars struct {
+	BuildName   string
+	BuildType   string
+	CoreVersion string
+	// Start is the start of the run: what timestamp and isotime print.
+	Start time.Time
+	// Build is the data behind the build function (ID, Host, ...); nil
+	// while it is not known.
+	Build map[string]string
+}
+
+// HasAction reports whether text needs rendering at all.
+func HasAction(text string) bool { return strings.Contains(text, "{{") }
+
+// Render evaluates the actions in text. Fields of data are reachable as
+// {{.Name}}; asking for another field is an error that lists those that
+// exist. Text without actions comes back as it is.
+func Render(text string, v Vars, data map[string]string) (string, error) {
+	if !HasAction(text) {
+		return text, nil
+	}
+	t, err := template.New("").Option("missingkey=error").Funcs(v.funcs()).Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("template text %q: %w", text, trim(err))
+	}
+	if data == nil {
+		data = map[string]string{}
+	}
+	var out strings.Builder
+	if err := t.Execute(&out, data); err != nil {
+		if strings.Contains(err.Error(), "map has no entry for key") {
+			return "", fmt.Errorf("template text %q: %w; %s (write a literal {{ as {{ `{{` }})", text, trim(err), fieldList(data))
+		}
+		return "", fmt.Errorf("template text %q: %w", text, trim(err))
+	}
+	return out.String(), nil
+}
+
+func fieldList(data map[string]string) string {
+	if len(data) == 0 {
+		return "no fields are available here"
+	}
+	names := make([]string, 0, len(data))
+	for n := range data {
+		names = append(names, "."+n)
+	}
+	sort.Strings(names)
+	return "fields available here: " + strings.Join(names, ", ")
+}
+
+// trimmed hides text/template's own prefix but keeps the cause reachable.
+type trimmed struct {
+	error
+	text string
+}
+
+func (t trimmed) Error() string { return t.text }
+func (t trimmed) Unwrap() error { return t.error }
+
+func trim(err error) error {
+	text := err.Error()
+	for _, prefix := range []string{"template: :", "template: "} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return trimmed{err, text}
+}
+
+func (v Vars) funcs() template.FuncMap {
+	return template.FuncMap{
+		"build":               v.build,
+		"build_name":          func() string { return v.BuildName },
+		"build_type":          func() string { return v.BuildType },
+		"packer_version":      func() string { return v.CoreVersion },
+		"timestamp":           func() string { return fmt.Sprint(v.Start.Unix()) },
+		"isotime":             v.isotime,
+		"strftime":            func(f string) string { return strftime.Format(f, v.Start.UTC()) },
+		"uuid":                func() (string, error) { u, err := uuid.NewUUID(); return u.String(), err },
+		"pwd":                 os.Getwd,
+		"upper":               strings.ToUpper,
+		"lower":               strings.ToLower,
+		"replace":             func(from, to string, n int, s string) string { return strings.Replace(s, from, to, n) },
+		"replace_all":         func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
+		"split":               split,
+		"clean_resource_name": CleanResourceName,
+		"user":                notInHCL("user", "write ${var.NAME}"),
+		"template_dir":        func() (string, error) { return "", errors.New("template_dir does not exist in HCL templates: write ${path.root}") },
+		"sed":                 func(...string) (string, error) { return "", errors.New("sed was removed: use replace_all or an HCL function") },
+		"env":                 notInHCL("env", "read the environment in the default of a variable"),
+	}
+}
+
+func notInHCL(name, instead string) func(...string) (string, error) {
+	return func(...string) (string, error) {
+		return "", fmt.Errorf("%s does not exist in HCL templates: %s", name, instead)
+	}
+}
+
+func (v Vars) build(key string) (string, error) {
+	if v.Build == nil {
+		return "", fmt.Errorf("build %q: %w", key, ErrNotYetKnown)
+	}
+	val, ok := v.Build[key]
+	if !ok {
+		names := make([]string, 0, len(v.Build))
+		for n := range v.Build {
+			names = append(names, n)
+		}
+		sort.Strings(names)
+		return "", fmt.Errorf("build %q: this builder supplies only %s", key, strings.Join(names, ", "))
+	}
+	return val, nil
+}
+
+func (v Vars) isotime(layout ...string) (string, error) {
+	switch len(layout) {
+	case 0:
+		return v.Start.UTC().Format(time.RFC3339), nil
+	case 1:
+		return v.Start.UTC().Format(layout[0]), nil
+	}
+	return "", fmt.Errorf("isotime takes at most one layout, got %d", len(layout))
+}
+
+func split(s, sep string, i int) (string, error) {
+	parts := strings.Split(s, sep)
+	if i < 0 || i >= len(parts) {
+		return "", fmt.Errorf("split %q by %q gives %d parts: there is no part %d", s, sep, len(parts), i)
+	}
+	return parts[i], nil
+}
+
+// CleanResourceName replaces every character that image names commonly
+// refuse with a dash. Letters, digits and ( ) [ ] . - ' @ _ and / stay.
+func CleanResourceName(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune("()[].-'@_/", r):
+			return r
+		}
+		return '-'
+	}, s)
+}
