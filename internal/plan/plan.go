@@ -1,0 +1,74 @@
+// Package plan turns a template and its inputs into what will be done: an
+// ordered list of builds, each with its job, its provisioners and its
+// post-processor chains. validate, inspect and build share it. Planning has no
+// side effect but reading data sources, and those only when asked for.
+package plan
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/gotmpl"
+)
+
+// Plan is what a command will do.
+type Plan struct {
+	// Builds in the order of the template: build blocks in file order, and
+	// within one the sources in order of use.
+	Builds []*Build
+}
+
+// Build is one source used by one build block.
+type Build struct {
+	Addr        addr.Build
+	Description string
+	// Job makes the image.
+	Job component.Job
+	// Template is what "{{...}}" actions see; its Build part is filled in
+	// by the engine once the machine is there.
+	Template gotmpl.Vars
+	// Provisioners in order, after only and except were applied.
+	Provisioners []*Step
+	// ErrorCleanup runs after a failed provisioner; nil when there is none.
+	ErrorCleanup *Step
+	// Chains are the post-processor chains that are left after only and
+	// except; a chain that lost all its members is not among them.
+	Chains []Chain
+}
+
+// Step is a provisioner with its meta-arguments.
+type Step struct {
+	Addr  addr.Step
+	Range hcl.Range
+	// PauseBefore and Timeout are 0 when not set. Timeout does not count
+	// the pause, and applies to each attempt.
+	PauseBefore, Timeout time.Duration
+	// MaxRetries is how many more attempts to make after a failed one.
+	MaxRetries      int
+	ContinueOnError bool
+	// Bind evaluates the configuration with what is known of the machine
+	// (build.*) and plans the step. During planning it has been called
+	// with unknown facts, so that mistakes are found before anything runs.
+	Bind func(ctx context.Context, facts map[string]cty.Value) (component.Step, diag.List)
+}
+
+// Chain is post-processors that run one after the other, each on the
+// artifact of the one before.
+type Chain []*PostStep
+
+// PostStep is a post-processor with its meta-arguments.
+type PostStep struct {
+	Addr  addr.Step
+	Range hcl.Range
+	// KeepInput is keep_input_artifact; nil when the user did not say.
+	KeepInput *bool
+	// Bind evaluates the configuration with the artifact's data (build.*)
+	// and plans the transform.
+	Bind func(ctx context.Context, facts map[string]cty.Value) (component.Transform, diag.List)
+}
