@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the names are used by what sources this
 # Shared by up and down: where the state lives, and which processes are ours.
 
 # Daemons live in sbin, which an unprivileged PATH often lacks.
@@ -20,11 +20,11 @@ env_file=$state/env.json
 marker=$state/.ingot-test-env
 
 docker_socket=$docker_dir/docker.sock
-ssh_user=ingot-ssh
 
-# One bridge for each state folder, so that two environments can exist at once.
-# Interface names end at 15 characters.
-bridge=ingot$(printf '%s' "$state" | cksum | awk '{printf "%08x", $1}')
+# What the whole machine shares is named after the state folder, so that two
+# environments can exist at once. Interface names end at 15 characters.
+state_id=$(printf '%s' "$state" | cksum | awk '{printf "%08x", $1}')
+bridge=ingot$state_id
 
 say() { printf '%s: %s\n' "${0##*/}" "$*"; }
 die() { say "$*" >&2; exit 1; }
