@@ -5,8 +5,12 @@
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 umask 022
 
+say() { printf '%s: %s\n' "${0##*/}" "$*"; }
+die() { say "$*" >&2; exit 1; }
+
 state=${INGOT_TEST_ENV:-${XDG_RUNTIME_DIR:-/tmp}/ingot-test-env}
-[[ $state == /* ]] || state=$PWD/$state
+# Each test runs in its package's folder, so a relative path would name many.
+[[ $state == /* ]] || die "INGOT_TEST_ENV must be an absolute path, not $state"
 
 docker_dir=$state/docker
 registry_dir=$state/registry
@@ -25,9 +29,6 @@ docker_socket=$docker_dir/docker.sock
 # environments can exist at once. Interface names end at 15 characters.
 state_id=$(printf '%s' "$state" | cksum | awk '{printf "%08x", $1}')
 bridge=ingot$state_id
-
-say() { printf '%s: %s\n' "${0##*/}" "$*"; }
-die() { say "$*" >&2; exit 1; }
 
 # The folder is settled before sudo is asked, because sudo drops XDG_RUNTIME_DIR
 # and the tests, run by the caller, look for it with the caller's environment.
