@@ -1,0 +1,376 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+	"ingot/internal/journal"
+	"ingot/internal/plan"
+)
+
+// build is one build while it runs.
+type build struct {
+	*run
+	plan *plan.Build
+	rt   component.Run
+	book *journal.Book
+
+	facts map[string]cty.Value
+	// leave is set when -on-error says that resources stay as they are.
+	leave bool
+}
+
+func (r *run) runBuild(ctx context.Context, p *plan.Build, n int) (res BuildResult) {
+	begin := r.o.Clock.Now()
+	events := r.sink(component.Origin{Build: p.Addr})
+	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts()}
+	events.Emit(component.BuildStarted{})
+	defer func() {
+		if p := recover(); p != nil {
+			// A panic in one component must not leave another build's
+			// machines running.
+			res.Err = errors.Join(fmt.Errorf("internal error: %v\n%s", p, debug.Stack()), b.release())
+		}
+		res.Duration = r.o.Clock.Now().Sub(begin)
+		events.Emit(component.BuildEnded{Duration: res.Duration, Err: res.Err, Artifacts: res.Artifacts})
+	}()
+	res.Addr = p.Addr
+	dir := filepath.Join(r.workDir, strconv.Itoa(n))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		res.Err = fmt.Errorf("working directory of the build: %w", err)
+		return res
+	}
+	b.rt = b.makeRun(events, dir)
+
+	artifact, err := b.make(ctx)
+	if relErr := b.release(); relErr != nil {
+		err = errors.Join(err, relErr)
+	}
+	if err != nil {
+		res.Err = err
+		if artifact != nil {
+			res.Artifacts = []*component.Artifact{artifact}
+		}
+		return res
+	}
+	res.Artifacts, res.Err = b.postProcess(ctx, artifact)
+	if relErr := b.release(); relErr != nil {
+		res.Err = errors.Join(res.Err, relErr)
+	}
+	return res
+}
+
+func (b *build) makeRun(events component.Sink, dir string) component.Run {
+	o := b.o
+	return component.Run{
+		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, Events: events, Prompt: o.Prompt,
+		WorkDir: dir, CacheDir: o.CacheDir, Clock: o.Clock, Limits: o.Limits,
+		Force: o.Force, Debug: o.Debug, Template: b.plan.Template, Sensitive: o.Sensitive,
+	}
+}
+
+// inStep returns the Run bound to a step's events.
+func (b *build) inStep(step addr.Step) component.Run {
+	r := b.rt
+	r.Events = b.sink(component.Origin{Build: b.plan.Addr, Step: step})
+	return r
+}
+
+// phase runs fn as a phase: events around it, a pause before it with -debug.
+func (b *build) phase(ctx context.Context, name component.Phase, fn func(context.Context) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := b.debugPause(ctx, string(name)); err != nil {
+		return err
+	}
+	begin := b.o.Clock.Now()
+	b.rt.Emit(component.PhaseStarted{Phase: name})
+	err := fn(ctx)
+	b.rt.Emit(component.PhaseEnded{Phase: name, Duration: b.o.Clock.Now().Sub(begin), Err: err})
+	return err
+}
+
+// make runs the phases up to the artifact. On an error it has already done
+// what -on-error asks for, except releasing.
+func (b *build) make(ctx context.Context) (*component.Artifact, error) {
+	var (
+		job      = b.plan.Job
+		machine  component.Machine
+		comm     component.Communicator
+		artifact *component.Artifact
+	)
+	if pre, ok := job.(component.Preflighter); ok {
+		if diags := pre.Preflight(ctx, b.rt); diags.HasErrors() {
+			return nil, diags.Err()
+		}
+	}
+	defer func() {
+		if comm != nil {
+			comm.Close()
+		}
+	}()
+	err := b.phase(ctx, component.PhasePrepare, func(ctx context.Context) error {
+		return job.Prepare(ctx, b.rt)
+	})
+	if err == nil {
+		err = b.phase(ctx, component.PhaseBoot, func(ctx context.Context) (err error) {
+			machine, err = job.Boot(ctx, b.rt)
+			return err
+		})
+	}
+	if err == nil {
+		err = b.phase(ctx, component.PhaseConnect, func(ctx context.Context) (err error) {
+			comm, err = b.connect(ctx, machine)
+			return err
+		})
+	}
+	if err == nil {
+		err = b.phase(ctx, component.PhaseProvision, func(ctx context.Context) error {
+			return b.provision(ctx, machine, comm)
+		})
+	}
+	if err == nil {
+		err = b.phase(ctx, component.PhaseCapture, func(ctx context.Context) (err error) {
+			artifact, err = job.Capture(ctx, b.rt, machine)
+			return err
+		})
+		if err == nil && artifact != nil {
+			b.rt.Emit(component.ArtifactMade{Artifact: artifact})
+		}
+	}
+	if err != nil {
+		b.afterFailure(ctx, err)
+	}
+	return artifact, err
+}
+
+// afterFailure decides what becomes of the machine. A failed provisioner has
+// its own part of this in provision, where the machine is still connected.
+func (b *build) afterFailure(ctx context.Context, cause error) {
+	if b.leave || len(b.book.Open()) == 0 {
+		return
+	}
+	switch b.o.OnError {
+	case Abort, RunCleanupProvisioner:
+		b.leave = true
+	case Ask:
+		if errors.As(cause, new(decidedError)) {
+			return
+		}
+		if b.ask(ctx, cause, false) == choiceAbort {
+			b.leave = true
+		}
+	}
+}
+
+// decidedError marks an error about which the user has been asked.
+type decidedError struct{ error }
+
+func (d decidedError) Unwrap() error { return d.error }
+
+type choice int
+
+const (
+	choiceCleanup choice = iota
+	choiceAbort
+	choiceRetry
+)
+
+// ask offers the choices of -on-error=ask. Without a terminal, and after an
+// interrupt, the answer is to clean up.
+func (b *build) ask(ctx context.Context, cause error, canRetry bool) choice {
+	if ctx.Err() != nil || !b.o.Prompt.Interactive() {
+		return choiceCleanup
+	}
+	b.rt.Emit(component.Problem{Text: cause.Error()})
+	question := fmt.Sprintf("%s failed. [c] clean up and exit, [a] abort and leave everything as it is", b.plan.Addr)
+	if canRetry {
+		question += ", [r] retry the step"
+	}
+	for {
+		answer, err := b.o.Prompt.Ask(ctx, question+" (default c): ")
+		if err != nil {
+			return choiceCleanup
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "", "c":
+			return choiceCleanup
+		case "a":
+			return choiceAbort
+		case "r":
+			if canRetry {
+				return choiceRetry
+			}
+		}
+	}
+}
+
+// release removes what the build still holds, on a context that an interrupt
+// of the work does not end.
+func (b *build) release() error {
+	open := b.book.Open()
+	if len(open) == 0 {
+		return nil
+	}
+	if b.leave {
+		for _, r := range open {
+			b.rt.Emit(component.Warning{
+				Summary: "Left as it is: " + r.Kind + " " + resourceName(r),
+				Detail:  "-on-error=" + string(b.o.OnError) + " keeps it. `ingot reap` removes it when you are done.",
+			})
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(b.o.Release, releaseTimeout, errors.New("releasing took too long"))
+	defer cancel()
+	begin := b.o.Clock.Now()
+	b.rt.Emit(component.PhaseStarted{Phase: component.PhaseRelease})
+	err := b.book.ReleaseAll(ctx)
+	b.rt.Emit(component.PhaseEnded{Phase: component.PhaseRelease, Duration: b.o.Clock.Now().Sub(begin), Err: err})
+	if err != nil {
+		return fmt.Errorf("release: %w (run `ingot reap` to try again)", err)
+	}
+	return nil
+}
+
+func resourceName(r component.Resource) string {
+	if r.ID != "" {
+		return r.ID
+	}
+	return r.Token
+}
+
+// debugPause waits for Enter before what is named when -debug is on and
+// somebody is there.
+func (b *build) debugPause(ctx context.Context, before string) error {
+	if !b.o.Debug || !b.o.Prompt.Interactive() {
+		return nil
+	}
+	_, err := b.o.Prompt.Ask(ctx, fmt.Sprintf("%s: pausing before %s. Press Enter to continue. ", b.plan.Addr, before))
+	return err
+}
+
+// connect reaches the machine and completes the facts.
+func (b *build) connect(ctx context.Context, m component.Machine) (component.Communicator, error) {
+	maps.Copy(b.facts, m.Facts())
+	if self, ok := m.(component.SelfDialer); ok {
+		comm, err := self.Dial(ctx, b.rt)
+		if err != nil {
+			return nil, err
+		}
+		b.noteTransport(comm, component.Endpoint{})
+		return comm, nil
+	}
+	ep, err := b.firstEndpoint(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	dialer := b.o.Dialers[ep.Transport]
+	if dialer == nil {
+		return nil, fmt.Errorf("no communicator %q in this program", ep.Transport)
+	}
+	// Keep what the dialer saw last: that is the address it connected to.
+	last := ep
+	comm, err := dialer.Dial(ctx, b.rt, func(ctx context.Context) (component.Endpoint, error) {
+		ep, err := m.Endpoint(ctx)
+		if err == nil {
+			last = ep
+		}
+		return ep, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.noteTransport(comm, last)
+	return comm, nil
+}
+
+// firstEndpoint asks for the endpoint until there is one, since the transport
+// decides who waits from there on.
+func (b *build) firstEndpoint(ctx context.Context, m component.Machine) (component.Endpoint, error) {
+	begin := b.o.Clock.Now()
+	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		ep, err := m.Endpoint(ctx)
+		if err == nil || !isTransient(err) {
+			return ep, err
+		}
+		elapsed := b.o.Clock.Now().Sub(begin)
+		if elapsed > endpointTimeout {
+			return ep, fmt.Errorf("the machine got no address within %s: %w", endpointTimeout, err)
+		}
+		b.rt.Emit(component.Waiting{For: "address of the machine", Detail: err.Error(), Elapsed: elapsed})
+		if err := b.o.Clock.Sleep(ctx, delay); err != nil {
+			return ep, err
+		}
+	}
+}
+
+// endpointTimeout is how long a machine may take to know its own address.
+const endpointTimeout = 10 * time.Minute
+
+// noteTransport adds what the connection says to the facts, and hands secrets
+// to the redactor.
+func (b *build) noteTransport(comm component.Communicator, ep component.Endpoint) {
+	set := func(name, value string) {
+		if _, taken := b.facts[name]; !taken && value != "" {
+			b.facts[name] = cty.StringVal(value)
+		}
+	}
+	set("ConnType", comm.Caps().Transport)
+	set("Host", ep.Host)
+	if c := ep.Connection; c != nil {
+		port, user, password := c.SSHPort, c.SSHUsername, c.SSHPassword
+		if ep.Transport == "winrm" {
+			port, user, password = c.WinRMPort, c.WinRMUser, c.WinRMPassword
+			set("WinRMPassword", password)
+		}
+		if ep.Port != 0 {
+			port = ep.Port
+		}
+		if _, taken := b.facts["Port"]; !taken && port != 0 {
+			b.facts["Port"] = cty.NumberIntVal(int64(port))
+		}
+		set("User", user)
+		set("Password", password)
+		set("SSHPublicKey", string(c.SSHPublicKey))
+		set("SSHPrivateKey", string(c.SSHPrivateKey))
+		for _, secret := range []string{password, string(c.SSHPrivateKey)} {
+			if secret != "" {
+				b.o.Sensitive(secret)
+			}
+		}
+	}
+	b.rt.Template.Build = factStrings(b.facts)
+}
+
+// factStrings is the facts as template actions print them.
+func factStrings(facts map[string]cty.Value) map[string]string {
+	out := make(map[string]string, len(facts))
+	for name, v := range facts {
+		if v.IsNull() || !v.IsKnown() {
+			continue
+		}
+		switch v.Type() {
+		case cty.String:
+			out[name] = v.AsString()
+		case cty.Number:
+			out[name] = v.AsBigFloat().Text('f', -1)
+		case cty.Bool:
+			out[name] = strconv.FormatBool(v.True())
+		}
+	}
+	return out
+}

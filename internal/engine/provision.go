@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ingot/internal/component"
+	"ingot/internal/plan"
+	"ingot/internal/retry"
+)
+
+// cleanupTimeout bounds an error-cleanup-provisioner that has no time-out of
+// its own and runs after an interrupt.
+const cleanupTimeout = 5 * time.Minute
+
+// provision runs the provisioners. On failure it runs the
+// error-cleanup-provisioner, since only here the machine is still connected,
+// and lets the user decide with -on-error=ask.
+func (b *build) provision(ctx context.Context, m component.Machine, comm component.Communicator) error {
+	sealer, _ := m.(component.StepSealer)
+	for i, step := range b.plan.Provisioners {
+		if err := b.debugPause(ctx, step.Addr.String()); err != nil {
+			return err
+		}
+		err := b.provisionStep(ctx, step, comm)
+		if err == nil && sealer != nil {
+			err = sealer.SealStep(ctx, b.rt, component.StepInfo{Type: step.Addr.Type, Name: step.Addr.Name, Index: i})
+		}
+		if err != nil {
+			return b.provisionFailed(ctx, comm, err)
+		}
+	}
+	return nil
+}
+
+// provisionStep runs one step until it succeeds or the user gives up.
+func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm component.Communicator) error {
+	for {
+		err := b.runStep(ctx, step, comm)
+		if err == nil {
+			return nil
+		}
+		if b.o.OnError != Ask {
+			return err
+		}
+		switch b.ask(ctx, err, true) {
+		case choiceRetry:
+			continue
+		case choiceAbort:
+			b.leave = true
+		}
+		return decidedError{err}
+	}
+}
+
+func (b *build) provisionFailed(ctx context.Context, comm component.Communicator, cause error) error {
+	clean := b.plan.ErrorCleanup
+	if clean == nil || b.leave || b.o.OnError == Abort {
+		return cause
+	}
+	ctx, cancel := context.WithTimeoutCause(b.o.Release, cleanupTimeout, errors.New("error-cleanup-provisioner took too long"))
+	defer cancel()
+	b.rt.Say("Running the error-cleanup-provisioner...")
+	if err := b.runStep(ctx, clean, comm); err != nil {
+		b.rt.Emit(component.Problem{Text: "error-cleanup-provisioner: " + err.Error()})
+	}
+	return cause
+}
+
+// runStep applies a step with everything that its meta-arguments wrap around
+// it: pause, then attempts with a time-out each, then continue_on_error.
+func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Communicator) error {
+	rt := b.inStep(step.Addr)
+	if step.PauseBefore > 0 {
+		rt.Say(fmt.Sprintf("Pausing %s before the next provisioner...", step.PauseBefore))
+		if err := b.o.Clock.Sleep(ctx, step.PauseBefore); err != nil {
+			return err
+		}
+	}
+	begin := b.o.Clock.Now()
+	rt.Emit(component.StepStarted{})
+	attempts := 0
+	err := retry.Do(ctx, b.o.Clock, retry.Policy{
+		Attempts:  1 + step.MaxRetries,
+		First:     retryFirst,
+		Max:       retryMax,
+		Retryable: func(err error) bool { return ctx.Err() == nil },
+		Notify: func(err error, attempt int, delay time.Duration) {
+			rt.Emit(component.Retrying{What: step.Addr.String(), Class: retry.ClassOf(err).String(), Attempt: attempt, Delay: delay, Err: err})
+		},
+	}, func(ctx context.Context) error {
+		attempts++
+		return b.attempt(ctx, step, comm, rt)
+	})
+	if err != nil && attempts > 1 {
+		err = fmt.Errorf("failed %d times, the last time with: %w", attempts, err)
+	}
+	tolerated := err != nil && step.ContinueOnError && ctx.Err() == nil
+	rt.Emit(component.StepEnded{Duration: b.o.Clock.Now().Sub(begin), Err: err, Attempts: attempts, Tolerated: tolerated})
+	if tolerated {
+		rt.Emit(component.Problem{Text: fmt.Sprintf("%s failed; going on because of continue_on_error: %v", step.Addr, err)})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s (%s line %d): %w", step.Addr, step.Range.Filename, step.Range.Start.Line, err)
+	}
+	return nil
+}
+
+// Delays between the attempts of max_retries.
+const (
+	retryFirst = 500 * time.Millisecond
+	retryMax   = 30 * time.Second
+)
+
+func (b *build) attempt(ctx context.Context, step *plan.Step, comm component.Communicator, rt component.Run) error {
+	if step.Timeout > 0 {
+		rt.Say(fmt.Sprintf("Setting a %s time-out for the next provisioner...", step.Timeout))
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, step.Timeout, fmt.Errorf("time-out of %s reached", step.Timeout))
+		defer cancel()
+	}
+	action, diags := step.Bind(ctx, b.facts)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	err := action.Apply(ctx, component.Target{Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"]})
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w (%w)", cause, err)
+	}
+	return err
+}
+
+func isTransient(err error) bool { return retry.ClassOf(err) == retry.Transient }

@@ -1,0 +1,260 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+)
+
+const (
+	logName  = "journal.jsonl"
+	lockName = "lock"
+)
+
+// FileStore keeps each run's journal in a folder of its own below Dir:
+// DIR/RUN/journal.jsonl, and DIR/RUN/lock which the owner holds locked. The
+// system frees the lock when the process ends, however it ends.
+type FileStore struct {
+	Dir string
+}
+
+var _ Store = FileStore{}
+
+// Create implements Store.
+func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	dir := filepath.Join(s.Dir, info.ID)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	l, err := openLog(dir, info.ID)
+	if err != nil {
+		return nil, err
+	}
+	info.Format = Format
+	if err := l.Append(Record{Type: Started, Time: info.Started, Run: &info}); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	for _, d := range []string{dir, s.Dir} {
+		if err := syncDir(d); err != nil {
+			return nil, errors.Join(fmt.Errorf("journal: sync %s: %w", d, err), l.Close())
+		}
+	}
+	return l, nil
+}
+
+// List implements Store.
+func (s FileStore) List(context.Context) ([]State, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	var out []State
+	for _, e := range entries {
+		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		st, err := readState(filepath.Join(s.Dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // being created or removed at this moment
+		}
+		if err != nil {
+			st.Damage = err.Error()
+		}
+		st.Run.ID = e.Name()
+		out = append(out, st)
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Run.Started.Before(out[j].Run.Started) })
+	return out, nil
+}
+
+// Adopt implements Store.
+func (s FileStore) Adopt(_ context.Context, id string) (Log, error) {
+	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
+		return nil, fmt.Errorf("journal: run %q: %w", id, ErrNotFound)
+	}
+	dir := filepath.Join(s.Dir, id)
+	if _, err := os.Stat(filepath.Join(dir, logName)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("journal: run %s: %w", id, ErrNotFound)
+		}
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	return openLog(dir, id)
+}
+
+// Remove implements Store.
+func (s FileStore) Remove(_ context.Context, log Log) error {
+	dir := filepath.Join(s.Dir, log.RunID())
+	// The journal goes first, under the lock: a folder without one is no
+	// longer a run to anybody who looks at this moment.
+	if err := os.Remove(filepath.Join(dir, logName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+func readState(dir string) (State, error) {
+	f, err := os.Open(filepath.Join(dir, logName))
+	if err != nil {
+		return State{}, err
+	}
+	defer f.Close()
+	st := replay(f)
+	st.Alive, err = isLocked(filepath.Join(dir, lockName))
+	return st, err
+}
+
+type fileLog struct {
+	id, dir string
+	lock    *os.File
+	file    *os.File
+
+	mu      sync.Mutex // guards the three below; held for a write
+	written int64
+	broken  error
+	closed  bool
+
+	syncMu sync.Mutex // held for an fsync; guards synced
+	synced int64
+}
+
+func openLog(dir, id string) (*fileLog, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	if err := tryLock(lock); err != nil {
+		lock.Close()
+		if errors.Is(err, errLocked) {
+			return nil, fmt.Errorf("journal: run %s: %w", id, ErrAlive)
+		}
+		return nil, fmt.Errorf("journal: lock run %s: %w", id, err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	l := &fileLog{id: id, dir: dir, lock: lock, file: file}
+	if err := l.cutTornLine(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// cutTornLine removes a record that a crash cut short: its Append never
+// returned, so nothing relies on it, and what is appended now must start a
+// line of its own.
+func (l *fileLog) cutTornLine() error {
+	data, err := io.ReadAll(l.file)
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	l.written = int64(bytes.LastIndexByte(data, '\n') + 1)
+	if l.written == int64(len(data)) {
+		return nil
+	}
+	if err := l.file.Truncate(l.written); err != nil {
+		return fmt.Errorf("journal: cut torn record of %s: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+func (l *fileLog) RunID() string { return l.id }
+
+func (l *fileLog) Append(r Record) error {
+	line, err := encode(r)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if l.broken != nil {
+		defer l.mu.Unlock()
+		return l.broken
+	}
+	n, err := l.file.Write(line)
+	l.written += int64(n)
+	end := l.written
+	if err != nil {
+		l.broken = fmt.Errorf("journal: write %s: %w", l.file.Name(), err)
+		defer l.mu.Unlock()
+		return l.broken
+	}
+	l.mu.Unlock()
+	return l.syncTo(end)
+}
+
+// syncTo returns when the first end bytes are on disk. Callers that wait for
+// one fsync share the next.
+func (l *fileLog) syncTo(end int64) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	if l.synced >= end {
+		return nil
+	}
+	l.mu.Lock()
+	upTo, broken := l.written, l.broken
+	l.mu.Unlock()
+	if broken != nil {
+		return broken
+	}
+	if err := l.file.Sync(); err != nil {
+		l.mu.Lock()
+		l.broken = fmt.Errorf("journal: sync %s: %w", l.file.Name(), err)
+		err = l.broken
+		l.mu.Unlock()
+		return err
+	}
+	l.synced = upTo
+	return nil
+}
+
+func (l *fileLog) State() (State, error) {
+	f, err := os.Open(l.file.Name())
+	if err != nil {
+		return State{}, fmt.Errorf("journal: %w", err)
+	}
+	defer f.Close()
+	st := replay(f)
+	if st.Run.ID == "" {
+		st.Run.ID = l.id
+	}
+	return st, nil
+}
+
+func (l *fileLog) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	l.broken = fmt.Errorf("journal: run %s: %w", l.id, fs.ErrClosed)
+	return errors.Join(l.file.Close(), l.lock.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return ignoreUnsupported(d.Sync())
+}
