@@ -1,0 +1,5 @@
+//go:build !linux
+
+package localscript
+
+func startTime(int) string { return "" }
