@@ -1,0 +1,187 @@
+// Package cli is the command line: one file per command, and the only place
+// that wires components, engine, journal and sinks together. builtin.go is the
+// one list of components.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/builder/oci"
+)
+
+// Exit codes. They are Packer's.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	// exitUsage is for no command or one that does not exist.
+	exitUsage = 127
+)
+
+// version is the release; the linker sets it.
+var version = "dev"
+
+// packerVersion is the version of Packer whose templates are understood: what
+// required_version is compared with and packer.version says. See
+// docs/adr/0002.
+const packerVersion = "1.16.0"
+
+// exitError is an error that has been printed already, or needs no text.
+type exitError struct{ code int }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit %d", e.code) }
+
+// usageError is a mistake on the command line.
+type usageError struct {
+	error
+	cmd *cobra.Command
+}
+
+func (u usageError) Unwrap() error { return u.error }
+
+// app is what all commands share.
+type app struct {
+	streams Streams
+	getenv  func(string) string
+	environ []string
+	start   time.Time
+	// machineReadable is the flag that may stand anywhere on the line.
+	machineReadable bool
+}
+
+// Main runs one command line and returns the exit code.
+func Main(args []string, streams Streams) int {
+	if len(args) > 1 && args[1] == oci.SandboxCommand {
+		return oci.SandboxMain(args[1:])
+	}
+	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
+	root := a.rootCommand(filepath.Base(args[0]))
+	line := normaliseFlags(root, args[1:])
+	line, a.machineReadable = takeFlag(line, "--machine-readable")
+	if len(line) == 0 {
+		fmt.Fprint(streams.Out, root.UsageString())
+		return exitUsage
+	}
+	root.SetArgs(line)
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	return a.report(root, root.ExecuteContext(context.Background()))
+}
+
+// report prints what went wrong and maps it to an exit code; the one place
+// that does.
+func (a *app) report(root *cobra.Command, err error) int {
+	var exit exitError
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &usage):
+		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s\nRun '%s -help' for all flags.\n", usage.error, usage.cmd.UseLine(), usage.cmd.CommandPath())
+		return exitFailure
+	case strings.HasPrefix(err.Error(), "unknown command"):
+		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s", err, root.UsageString())
+		return exitUsage
+	}
+	fmt.Fprintf(a.streams.Err, "Error: %v\n", err)
+	return exitFailure
+}
+
+func (a *app) rootCommand(name string) *cobra.Command {
+	if name = strings.TrimSuffix(name, ".exe"); name != "packer" {
+		name = "ingot"
+	}
+	root := &cobra.Command{
+		Use:   name,
+		Short: "Build identical machine images for many platforms from one template",
+		Long: `Ingot builds machine images from templates (HCL2, *.pkr.hcl). It runs Packer
+templates unchanged, removes what a crashed run left behind, and says what it
+waits for.
+
+  ingot build .            build everything the templates in this folder describe
+  ingot validate .         find mistakes without building
+  ingot reap               remove what crashed runs left behind`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{errors.New("a command is missing"), cmd}
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetVersionTemplate(versionText() + "\n")
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.PersistentFlags().Bool("machine-readable", false, "print comma-separated records for scripts, as Packer does")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{singleDash(err), cmd} })
+	cobra.AddTemplateFunc("flagUsages", flagUsages)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	for _, c := range []*cobra.Command{
+		a.buildCommand(), a.validateCommand(), a.inspectCommand(), a.versionCommand(),
+		a.reapCommand(), a.completionCommand(root),
+	} {
+		c.Flags().SortFlags = false
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// oneTemplate is the argument check of commands that take a template.
+func oneTemplate(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	what := "the template is missing: give a folder, or a file such as image.pkr.hcl"
+	if len(args) > 1 {
+		what = fmt.Sprintf("one template is wanted, got %d: %s", len(args), strings.Join(args, " "))
+		for _, a := range args {
+			if strings.HasPrefix(a, "-") {
+				what += "; flags stand before it"
+				break
+			}
+		}
+	}
+	return usageError{errors.New(what), cmd}
+}
+
+// logWriter is where PACKER_LOG sends the log: nil for nowhere. The caller
+// closes it.
+func (a *app) logWriter() (io.WriteCloser, error) {
+	path := firstOf(a.getenv("INGOT_LOG_PATH"), a.getenv("PACKER_LOG_PATH"))
+	if path != "" {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("log file: %w", err)
+		}
+		return f, nil
+	}
+	if on := firstOf(a.getenv("INGOT_LOG"), a.getenv("PACKER_LOG")); on != "" && on != "0" {
+		return nopCloser{a.streams.Err}, nil
+	}
+	return nil, nil
+}
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

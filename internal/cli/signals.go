@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// errInterrupted is the cause of contexts that a signal ended.
+type errInterrupted struct{ sig os.Signal }
+
+func (e errInterrupted) Error() string { return "interrupted by " + e.sig.String() }
+
+// ladder is what Ctrl-C does: the first signal stops the work and releases
+// what it holds, the second gives up the release (the journal remembers what
+// is left), the third ends the program at once.
+type ladder struct {
+	// work ends at the first signal and release at the second.
+	work, release context.Context
+	stop          func()
+}
+
+// climb starts listening for SIGINT, SIGTERM and SIGHUP. say prints a line
+// for the user; exit ends the process.
+func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
+	work, endWork := context.WithCancelCause(ctx)
+	release, endRelease := context.WithCancelCause(context.WithoutCancel(ctx))
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		for n := 1; ; n++ {
+			select {
+			case <-done:
+				return
+			case sig := <-signals:
+				cause := errInterrupted{sig}
+				switch n {
+				case 1:
+					say(fmt.Sprintf("Cancelling build after receiving %s", sig))
+					endWork(cause)
+				case 2:
+					say("Interrupted again: no longer waiting for resources to be released. `ingot reap` removes what is left; one more interrupt ends ingot at once.")
+					endRelease(cause)
+				default:
+					exit(exitFailure)
+				}
+			}
+		}
+	}()
+	return ladder{work: work, release: release, stop: func() {
+		signal.Stop(signals)
+		close(done)
+		<-finished
+		endWork(nil)
+		endRelease(nil)
+	}}
+}
+
+// Streams are the program's standard streams.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// OSStreams returns the process's own streams.
+func OSStreams() Streams { return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr} }

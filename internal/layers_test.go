@@ -1,0 +1,149 @@
+package internal_test
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// layers says which packages of this module a package may import, by longest
+// matching prefix. A package that is not listed fails the test, so that a new
+// one gets a place on purpose.
+var layers = []struct {
+	prefix string
+	may    []string
+	reason string
+}{
+	{"addr", nil, "addresses are leaves: everything names things with them"},
+	{"diag", nil, "diagnostics are leaves: every layer reports with them"},
+	{"retry", nil, "error classes are leaves: every layer classifies with them"},
+	{"gotmpl", nil, "template actions know no component"},
+	{"dag", nil, "the graph knows nothing of builds"},
+	{"treecopy", nil, "archives know no transport"},
+	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
+	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
+	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl"}, "the engine client is shared by components"},
+	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
+	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
+	{"builder", componentLayer, componentReason},
+	{"comm", componentLayer, componentReason},
+	{"provision", componentLayer, componentReason},
+	{"postproc", componentLayer, componentReason},
+	{"datasource", componentLayer, componentReason},
+	{"journal", []string{"component", "addr"}, "the journal knows resources, not who makes them"},
+	{"reap", []string{"component", "addr"}, "reapers know resources only"},
+	{"template", []string{"addr", "diag"}, "the model holds what is written, not what it means"},
+	{"lang/funcs", nil, "functions know values only"},
+	{"lang", []string{"template", "component", "dag", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
+	{"plan", []string{"lang", "template", "component", "dag", "addr", "diag", "gotmpl"}, "planning does not run anything"},
+	{"engine", []string{"plan", "journal", "component", "dag", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
+	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
+	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
+	{"cli", []string{""}, "the command line wires everything together"},
+}
+
+var (
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv"}
+	componentReason = "components know the contracts and their own SDK, never each other and never upward"
+)
+
+// testOnly are packages that no shipped code may import.
+var testOnly = []string{"testkit", "component/componenttest", "comm/fake"}
+
+// TestImportDirections keeps the layers of docs/architecture.md.
+func TestImportDirections(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "ingot/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		fields := strings.Fields(line)
+		pkg, ok := strings.CutPrefix(fields[0], "ingot/internal/")
+		if !ok {
+			continue
+		}
+		seen++
+		for _, imp := range fields[1:] {
+			dep, ours := strings.CutPrefix(imp, "ingot/internal/")
+			if !ours {
+				continue
+			}
+			if wrong := checkImport(pkg, dep); wrong != "" {
+				t.Error(wrong)
+			}
+		}
+		if layerOf(pkg) < 0 {
+			t.Errorf("package %s has no place in the layers: add it to internal/layers_test.go and docs/architecture.md", pkg)
+		}
+	}
+	if seen < 10 {
+		t.Fatalf("only %d packages were checked: the list is wrong", seen)
+	}
+}
+
+// checkImport returns what is wrong with an import, or "".
+func checkImport(pkg, dep string) string {
+	for _, p := range testOnly {
+		if under(dep, p) && !under(pkg, p) && !under(pkg, "testkit") && !under(pkg, "component/componenttest") {
+			return fmt.Sprintf("%s imports %s, which is for tests only", pkg, dep)
+		}
+	}
+	i := layerOf(pkg)
+	if i < 0 {
+		return ""
+	}
+	l := layers[i]
+	// Folders that hold one component each are separate rooms; the rest of
+	// a layer is one room.
+	if under(dep, l.prefix) && sameRoom(pkg, dep, l.prefix) {
+		return ""
+	}
+	for _, m := range l.may {
+		if m == "" || under(dep, m) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("%s imports %s: %s", pkg, dep, l.reason)
+}
+
+// TestImportDirectionsCanFail proves that the check finds a wrong arrow.
+func TestImportDirectionsCanFail(t *testing.T) {
+	for _, wrong := range [][2]string{
+		{"component", "engine"}, {"builder/docker", "builder/oci"}, {"builder/null", "journal"},
+		{"engine", "ui"}, {"template", "lang"}, {"ui", "cli"}, {"engine", "comm/fake"},
+	} {
+		if checkImport(wrong[0], wrong[1]) == "" {
+			t.Errorf("%s may import %s", wrong[0], wrong[1])
+		}
+	}
+}
+
+func layerOf(pkg string) int {
+	best := -1
+	for i, l := range layers {
+		if under(pkg, l.prefix) && (best < 0 || len(l.prefix) > len(layers[best].prefix)) {
+			best = i
+		}
+	}
+	return best
+}
+
+func under(pkg, prefix string) bool {
+	return pkg == prefix || strings.HasPrefix(pkg, prefix+"/")
+}
+
+func sameRoom(pkg, dep, layer string) bool {
+	switch layer {
+	case "builder", "comm", "provision", "postproc", "datasource":
+		return room(pkg) == room(dep)
+	}
+	return true
+}
+
+// room is the first folder below a component layer.
+func room(pkg string) string {
+	parts := strings.SplitN(pkg, "/", 3)
+	return strings.Join(parts[:min(2, len(parts))], "/")
+}
