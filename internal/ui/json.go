@@ -1,0 +1,416 @@
+package ui
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/retry"
+)
+
+// JSONVersion is the version of the JSON event stream, in its first line. It
+// grows when a field is removed or changes its meaning, not when one is
+// added. docs/events.md describes the stream.
+const JSONVersion = 1
+
+// JSON prints every event as one JSON object per line.
+type JSON struct {
+	box    outbox
+	opened bool // guarded by the outbox's lock
+}
+
+// NewJSON makes a JSON that writes to out.
+func NewJSON(out io.Writer) *JSON {
+	j := &JSON{}
+	j.box.init(out, out)
+	return j
+}
+
+// Handle prints the event.
+func (j *JSON) Handle(s component.Stamped) {
+	_, bulky := s.Event.(component.Output)
+	j.box.lock(bulky)
+	defer j.box.unlock()
+	j.open(s.At)
+	b := &j.box.pending
+	b.buf = append(appendJSON(b.buf, &s), '\n')
+	b.mark(false)
+}
+
+// Diagnostics prints findings about a template as events of type
+// "diagnostic".
+func (j *JSON) Diagnostics(l diag.List) {
+	j.box.lock(false)
+	defer j.box.unlock()
+	now := time.Now()
+	j.open(now)
+	b := &j.box.pending
+	for _, d := range l {
+		b.buf = append(appendDiagnostic(b.buf, now, d), '\n')
+	}
+	b.mark(false)
+}
+
+// open prints the first line, which names the version.
+func (j *JSON) open(at time.Time) {
+	if j.opened {
+		return
+	}
+	j.opened = true
+	b := &j.box.pending
+	o := object{buf: b.buf}
+	o.begin("stream_started", at)
+	o.int("version", JSONVersion)
+	o.str("program", "ingot")
+	b.buf = append(o.end(), '\n')
+	b.mark(false)
+}
+
+// Pause writes what is pending; later output is not held back.
+func (j *JSON) Pause() func() {
+	j.box.flush()
+	return func() {}
+}
+
+// Close writes what is left. A stream without events still has its first
+// line.
+func (j *JSON) Close() error {
+	j.box.lock(false)
+	if !j.box.closed {
+		j.open(time.Now())
+	}
+	j.box.unlock()
+	return j.box.close()
+}
+
+// typeOf is the event's name in the JSON stream and in the log.
+func typeOf(e component.Event) string {
+	switch e.(type) {
+	case component.RunStarted:
+		return "run_started"
+	case component.RunEnded:
+		return "run_ended"
+	case component.BuildStarted:
+		return "build_started"
+	case component.BuildEnded:
+		return "build_ended"
+	case component.PhaseStarted:
+		return "phase_started"
+	case component.PhaseEnded:
+		return "phase_ended"
+	case component.StepStarted:
+		return "step_started"
+	case component.StepEnded:
+		return "step_ended"
+	case component.Message:
+		return "message"
+	case component.Problem:
+		return "problem"
+	case component.Warning:
+		return "warning"
+	case component.Output:
+		return "output"
+	case component.Progress:
+		return "progress"
+	case component.Waiting:
+		return "waiting"
+	case component.Retrying:
+		return "retrying"
+	case component.ResourceHeld:
+		return "resource_held"
+	case component.ResourceReleased:
+		return "resource_released"
+	case component.ResourceKept:
+		return "resource_kept"
+	case component.ArtifactMade:
+		return "artifact_made"
+	}
+	return "unknown"
+}
+
+func streamName(s component.Stream) string {
+	if s == component.Stderr {
+		return "stderr"
+	}
+	return "stdout"
+}
+
+func appendJSON(dst []byte, s *component.Stamped) []byte {
+	o := object{buf: dst}
+	o.begin(typeOf(s.Event), s.At)
+	o.ms("ms", s.Since)
+	if !s.Build.IsZero() {
+		o.str("build", s.Build.String())
+	}
+	if !s.Step.IsZero() {
+		o.str("step", s.Step.String())
+	}
+	o.event(s)
+	return o.end()
+}
+
+func (o *object) event(s *component.Stamped) {
+	switch e := s.Event.(type) {
+	case component.Output:
+		o.str("stream", streamName(e.Stream))
+		o.str("line", e.Line)
+	case component.RunStarted:
+		o.str("run_id", e.RunID)
+		o.any("builds", buildNames(e.Builds))
+	case component.RunEnded:
+		o.ms("duration_ms", e.Duration)
+		o.int("failed", int64(e.Failed))
+		o.opt("interrupted", e.Interrupted)
+	case component.BuildEnded:
+		o.ms("duration_ms", e.Duration)
+		o.err(e.Err)
+		o.any("artifacts", jsonArtifacts(e.Artifacts))
+	case component.PhaseStarted:
+		o.str("phase", string(e.Phase))
+	case component.PhaseEnded:
+		o.str("phase", string(e.Phase))
+		o.ms("duration_ms", e.Duration)
+		o.err(e.Err)
+	case component.StepStarted:
+		o.str("step_kind", s.Step.Kind.String())
+		o.str("step_type", s.Step.Type)
+		o.opt("step_name", s.Step.Name)
+	case component.StepEnded:
+		o.ms("duration_ms", e.Duration)
+		o.int("attempts", int64(e.Attempts))
+		o.err(e.Err)
+		o.bool("tolerated", e.Tolerated)
+	case component.Message:
+		o.str("text", e.Text)
+	case component.Problem:
+		o.str("text", e.Text)
+	case component.Warning:
+		o.str("summary", e.Summary)
+		o.opt("detail", e.Detail)
+	case component.Progress:
+		o.str("id", e.ID)
+		o.str("label", e.Label)
+		o.int("done_bytes", e.Done)
+		o.int("total_bytes", e.Total)
+		o.bool("finished", e.Finished)
+	case component.Waiting:
+		o.str("for", e.For)
+		o.opt("detail", e.Detail)
+		o.ms("elapsed_ms", e.Elapsed)
+	case component.Retrying:
+		o.str("what", e.What)
+		o.str("class", e.Class)
+		o.int("attempt", int64(e.Attempt))
+		o.ms("delay_ms", e.Delay)
+		o.err(e.Err)
+	case component.ResourceHeld:
+		o.any("resource", e.Resource)
+	case component.ResourceReleased:
+		o.any("resource", e.Resource)
+		o.err(e.Err)
+	case component.ResourceKept:
+		o.any("resource", e.Resource)
+	case component.ArtifactMade:
+		o.any("artifact", newJSONArtifact(e.Artifact))
+	}
+}
+
+type (
+	jsonArtifact struct {
+		Producer  string               `json:"producer"`
+		ID        string               `json:"id"`
+		Summary   string               `json:"summary"`
+		Files     []jsonFile           `json:"files,omitempty"`
+		Images    []jsonImage          `json:"images,omitempty"`
+		Resources []component.Resource `json:"resources,omitempty"`
+	}
+	jsonFile struct {
+		Path   string `json:"path"`
+		Size   int64  `json:"size"`
+		Digest string `json:"digest,omitempty"`
+	}
+	jsonImage struct {
+		Provider string `json:"provider"`
+		Region   string `json:"region,omitempty"`
+		ID       string `json:"id"`
+		Parent   string `json:"parent,omitempty"`
+	}
+)
+
+func newJSONArtifact(a *component.Artifact) *jsonArtifact {
+	if a == nil {
+		return nil
+	}
+	j := &jsonArtifact{Producer: a.Producer, ID: a.ID, Summary: a.Summary, Resources: a.Resources}
+	for _, f := range a.Files {
+		j.Files = append(j.Files, jsonFile(f))
+	}
+	for _, i := range a.Images {
+		j.Images = append(j.Images, jsonImage(i))
+	}
+	return j
+}
+
+func jsonArtifacts(list []*component.Artifact) []*jsonArtifact {
+	out := make([]*jsonArtifact, 0, len(list))
+	for _, a := range list {
+		out = append(out, newJSONArtifact(a))
+	}
+	return out
+}
+
+func buildNames(builds []addr.Build) []string {
+	out := make([]string, 0, len(builds))
+	for _, b := range builds {
+		out = append(out, b.String())
+	}
+	return out
+}
+
+func appendDiagnostic(dst []byte, at time.Time, d *diag.Diagnostic) []byte {
+	o := object{buf: dst}
+	o.begin("diagnostic", at)
+	o.str("severity", strings.ToLower(d.Severity.String()))
+	o.str("summary", d.Summary)
+	o.opt("detail", d.Detail)
+	if d.Subject != nil {
+		o.str("file", d.Subject.Filename)
+		o.int("line", int64(d.Subject.Start.Line))
+		o.int("column", int64(d.Subject.Start.Column))
+	}
+	return o.end()
+}
+
+// object appends the fields of one JSON object. Writing it by hand keeps the
+// order of fields and costs no allocation per line of output.
+type object struct{ buf []byte }
+
+func (o *object) begin(typ string, at time.Time) {
+	o.buf = append(o.buf, '{')
+	o.str("type", typ)
+	o.key("time")
+	o.buf = append(o.buf, '"')
+	o.buf = at.UTC().AppendFormat(o.buf, "2006-01-02T15:04:05.000Z07:00")
+	o.buf = append(o.buf, '"')
+}
+
+func (o *object) end() []byte { return append(o.buf, '}') }
+
+func (o *object) key(name string) {
+	if o.buf[len(o.buf)-1] != '{' {
+		o.buf = append(o.buf, ',')
+	}
+	o.buf = append(o.buf, '"')
+	o.buf = append(o.buf, name...)
+	o.buf = append(o.buf, '"', ':')
+}
+
+func (o *object) str(name, value string) {
+	o.key(name)
+	o.buf = appendJSONString(o.buf, value)
+}
+
+// opt leaves an empty text out.
+func (o *object) opt(name, value string) {
+	if value != "" {
+		o.str(name, value)
+	}
+}
+
+func (o *object) int(name string, v int64) {
+	o.key(name)
+	o.buf = strconv.AppendInt(o.buf, v, 10)
+}
+
+func (o *object) ms(name string, d time.Duration) { o.int(name, d.Milliseconds()) }
+
+func (o *object) bool(name string, v bool) {
+	o.key(name)
+	if v {
+		o.buf = append(o.buf, "true"...)
+		return
+	}
+	o.buf = append(o.buf, "false"...)
+}
+
+// err adds nothing when there is no error.
+func (o *object) err(err error) {
+	if err == nil {
+		return
+	}
+	o.str("error", err.Error())
+	o.str("error_class", retry.ClassOf(err).String())
+}
+
+// any adds plain data of this package's own types, which always encode.
+func (o *object) any(name string, v any) {
+	o.key(name)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		o.buf = append(o.buf, "null"...)
+		return
+	}
+	o.buf = append(o.buf, bytes.TrimRight(text.Bytes(), "\n")...)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendJSONString quotes s. Bytes that are not UTF-8 become U+FFFD.
+func appendJSONString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		size := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			if r, size = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || size > 1 {
+				if r != '\u2028' && r != '\u2029' {
+					i += size
+					continue
+				}
+			}
+		}
+		dst = append(dst, s[from:i]...)
+		dst = appendEscape(dst, s[i:i+size])
+		i += size
+		from = i
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+func appendEscape(dst []byte, s string) []byte {
+	switch c := s[0]; {
+	case len(s) > 1:
+		// Line separators are legal in JSON, but readers that split lines
+		// the Unicode way would trip over them.
+		r, _ := utf8.DecodeRuneInString(s)
+		return append(dst, '\\', 'u', '2', '0', '2', hexDigits[r&0xf])
+	case c >= utf8.RuneSelf:
+		return append(dst, "\ufffd"...)
+	case c == '"' || c == '\\':
+		return append(dst, '\\', c)
+	case c == '\n':
+		return append(dst, '\\', 'n')
+	case c == '\r':
+		return append(dst, '\\', 'r')
+	case c == '\t':
+		return append(dst, '\\', 't')
+	default:
+		return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
+	}
+}

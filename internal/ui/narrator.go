@@ -1,0 +1,395 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+)
+
+// tone is the colour of a note: 0 none, else the SGR colour number.
+type tone uint8
+
+const (
+	noTone  tone = 0
+	redTone tone = 31
+	// warnTone is for what the user should see but that failed nothing.
+	warnTone tone = 33
+)
+
+// buildTones are given to builds by their place in the plan, over and over.
+var buildTones = [...]tone{32, 36, 35, 33, 34}
+
+// note is one thing to print for people: text that may have several lines,
+// each of which gets the prefix.
+type note struct {
+	build  addr.Build
+	prefix string
+	text   string
+	tone   tone
+	// fault says that the note is about something that went wrong in the
+	// run itself: it goes to standard error.
+	fault bool
+}
+
+// narrator turns events into notes in the shape that Packer's users and
+// their scripts know. It is not safe for concurrent use.
+type narrator struct {
+	// header asks for the "output will be in this color." lines.
+	header bool
+	// quietTransfers leaves progress and waiting to a live view.
+	quietTransfers bool
+
+	order []addr.Build
+	told  map[addr.Build]*told
+	last  addr.Build // with lastOf, saves a look-up per line of output
+	lastP *told
+}
+
+// told is what the narrator remembers of a build.
+type told struct {
+	tone      tone
+	prefix    string
+	ppPrefix  map[string]string
+	ended     bool
+	err       error
+	artifacts []*component.Artifact
+	transfers map[string]*transfer
+	waits     map[string]bool
+	waitLine  time.Duration
+}
+
+// transfer is what was last printed about a transfer.
+type transfer struct {
+	begun, line time.Duration
+	quarter     int64
+	spoke       bool
+}
+
+const (
+	waitEvery     = 30 * time.Second
+	transferEvery = 10 * time.Second
+	// transferLeast keeps quick transfers from printing a line per quarter.
+	transferLeast = time.Second
+	// waitsKept bounds how many different reasons get a line at once.
+	waitsKept = 16
+)
+
+func (n *narrator) of(b addr.Build) *told {
+	if n.lastP != nil && n.last == b {
+		return n.lastP
+	}
+	t, ok := n.told[b]
+	if !ok {
+		if n.told == nil {
+			n.told = map[addr.Build]*told{}
+		}
+		t = &told{}
+		if !b.IsZero() {
+			t.prefix = "==> " + b.String() + ": "
+			t.tone = buildTones[len(n.order)%len(buildTones)]
+			n.order = append(n.order, b)
+		}
+		n.told[b] = t
+	}
+	n.last, n.lastP = b, t
+	return t
+}
+
+// prefixOf is the arrow with the build's name, and for what a post-processor
+// says its type in parentheses.
+func (t *told) prefixOf(o *component.Origin) string {
+	if o.Step.Kind != addr.PostProcessor || t.prefix == "" {
+		return t.prefix
+	}
+	p, ok := t.ppPrefix[o.Step.Type]
+	if !ok {
+		p = "==> " + o.Build.String() + " (" + o.Step.Type + "): "
+		if t.ppPrefix == nil {
+			t.ppPrefix = map[string]string{}
+		}
+		t.ppPrefix[o.Step.Type] = p
+	}
+	return p
+}
+
+// narrate hands what is to be said about s to say.
+func (n *narrator) narrate(s *component.Stamped, say func(note)) {
+	if e, ok := s.Event.(component.RunStarted); ok {
+		n.open(e, say)
+		return
+	}
+	t := n.of(s.Build)
+	line := note{build: s.Build, prefix: t.prefixOf(&s.Origin), tone: t.tone}
+	fault := line
+	fault.tone, fault.fault = redTone, true
+	switch e := s.Event.(type) {
+	case component.Output:
+		line.text = lastOverprint(e.Line)
+		if e.Stream == component.Stderr {
+			line.tone = redTone
+		}
+		say(line)
+	case component.Message:
+		line.text = e.Text
+		say(line)
+	case component.Problem:
+		fault.text = e.Text
+		say(fault)
+	case component.Warning:
+		line.tone, line.text = warnTone, "Warning: "+e.Summary
+		if e.Detail != "" {
+			line.text += "\n" + e.Detail
+		}
+		say(line)
+	case component.StepStarted:
+		n.stepStarted(s, t, line, say)
+	case component.StepEnded:
+		if e.Err != nil && e.Tolerated {
+			fault.text = fmt.Sprintf("%s %s failed, but the build goes on (continue_on_error): %s",
+				s.Step.Kind, s.Step.Label(), e.Err)
+			say(fault)
+		}
+	case component.PhaseStarted:
+		t.waits = nil
+	case component.Retrying:
+		line.tone = warnTone
+		line.text = fmt.Sprintf("%s failed (attempt %d), trying again in %s: %v",
+			e.What, e.Attempt, SpellDuration(e.Delay), errText(e.Err))
+		say(line)
+	case component.Waiting:
+		n.waiting(e, s.Since, t, line, say)
+	case component.Progress:
+		n.progress(e, s, t, line, say)
+	case component.ResourceReleased:
+		if e.Err != nil {
+			fault.text = fmt.Sprintf("Could not remove %s: %s\nIt still exists. Run \"ingot reap\" to try again.",
+				describe(e.Resource), e.Err)
+			say(fault)
+		}
+	case component.BuildEnded:
+		t.ended, t.err, t.artifacts = true, e.Err, e.Artifacts
+		line.prefix, fault.prefix = "", ""
+		if e.Err != nil {
+			fault.text = fmt.Sprintf("Build '%s' errored after %s: %s", s.Build, SpellDuration(e.Duration), e.Err)
+			say(fault)
+			return
+		}
+		line.text = fmt.Sprintf("Build '%s' finished after %s.", s.Build, SpellDuration(e.Duration))
+		say(line)
+	case component.RunEnded:
+		n.close(e, say)
+	}
+}
+
+func (n *narrator) open(e component.RunStarted, say func(note)) {
+	for _, b := range e.Builds {
+		t := n.of(b)
+		if n.header {
+			say(note{build: b, text: b.String() + ": output will be in this color.", tone: t.tone})
+		}
+	}
+	if n.header && len(e.Builds) > 0 {
+		say(note{})
+	}
+}
+
+func (n *narrator) stepStarted(s *component.Stamped, t *told, line note, say func(note)) {
+	t.waits = nil
+	switch s.Step.Kind {
+	case addr.PostProcessor:
+		line.prefix = t.prefix
+		line.text = fmt.Sprintf("Running post-processor: %s (type %s)", s.Step.Label(), s.Step.Type)
+	case addr.ErrorCleanup:
+		line.text = "Running the error-cleanup-provisioner: " + s.Step.Label()
+	default:
+		return
+	}
+	say(line)
+}
+
+// waiting prints a reason when it is new, and every half minute.
+func (n *narrator) waiting(e component.Waiting, now time.Duration, t *told, line note, say func(note)) {
+	if n.quietTransfers {
+		return
+	}
+	known := t.waits[e.For] || len(t.waits) >= waitsKept
+	if known && now-t.waitLine < waitEvery {
+		return
+	}
+	if t.waits == nil {
+		t.waits = map[string]bool{}
+	}
+	t.waits[e.For] = true
+	t.waitLine = now
+	line.text = "Waiting for " + waitText(e)
+	if e.Elapsed >= time.Second {
+		line.text += fmt.Sprintf(", %s so far", SpellDuration(e.Elapsed.Truncate(time.Second)))
+	}
+	say(line)
+}
+
+func waitText(e component.Waiting) string {
+	if e.Detail == "" {
+		return e.For
+	}
+	return e.For + " (" + e.Detail + ")"
+}
+
+// progress prints the label when a transfer begins, then a line for each
+// quarter or each ten seconds, none more often than once a second.
+func (n *narrator) progress(e component.Progress, s *component.Stamped, t *told, line note, say func(note)) {
+	if n.quietTransfers {
+		return
+	}
+	if i := strings.Index(line.prefix, "==>"); i == 0 {
+		line.prefix = "   " + line.prefix[3:]
+	}
+	label := e.Label
+	if label == "" {
+		label = e.ID
+	}
+	key := s.Step.String() + "\x00" + e.ID
+	x, ok := t.transfers[key]
+	if !ok {
+		x = &transfer{begun: s.Since, line: s.Since}
+		if t.transfers == nil {
+			t.transfers = map[string]*transfer{}
+		}
+		t.transfers[key] = x
+		line.text = label
+		say(line)
+	}
+	if e.Finished {
+		delete(t.transfers, key)
+		if x.spoke || s.Since-x.begun >= transferLeast {
+			line.text = fmt.Sprintf("%s: %s in %s", label, FormatBytes(e.Done), SpellDuration(s.Since-x.begun))
+			say(line)
+		}
+		return
+	}
+	quarter := int64(0)
+	if e.Total > 0 {
+		quarter = min(e.Done, e.Total) / max(e.Total/4, 1)
+	}
+	since := s.Since - x.line
+	if since >= transferEvery || (quarter > x.quarter && since >= transferLeast) {
+		x.line, x.quarter, x.spoke = s.Since, quarter, true
+		line.text = label + ": " + doneText(e)
+		say(line)
+	}
+}
+
+func doneText(e component.Progress) string {
+	if e.Total <= 0 {
+		return FormatBytes(e.Done)
+	}
+	return fmt.Sprintf("%d%% (%s of %s)", percent(e.Done, e.Total), FormatBytes(e.Done), FormatBytes(e.Total))
+}
+
+func percent(done, total int64) int64 {
+	return int64(float64(min(max(done, 0), total)) / float64(total) * 100)
+}
+
+// close prints the blocks at the end of a run, builds in plan order.
+func (n *narrator) close(e component.RunEnded, say func(note)) {
+	say(note{text: "\n==> Wait completed after " + SpellDuration(e.Duration)})
+	if e.Interrupted != "" {
+		say(note{text: "Cleanly cancelled builds after being interrupted."})
+		n.list("\n==> Artifacts that exist all the same:", say, func(t *told) bool { return t.ended })
+		return
+	}
+	failed := false
+	for _, b := range n.order {
+		t := n.told[b]
+		if t.err == nil {
+			continue
+		}
+		if !failed {
+			failed = true
+			say(note{text: "\n==> Some builds didn't complete successfully and had errors:", tone: redTone, fault: true})
+		}
+		say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, t.err), tone: redTone, fault: true})
+	}
+	good := n.list("\n==> Builds finished. The artifacts of successful builds are:", say,
+		func(t *told) bool { return t.ended && t.err == nil })
+	kept := n.list("\n==> Artifacts of failed builds that were made and kept:", say,
+		func(t *told) bool { return t.ended && t.err != nil })
+	if !good && !kept {
+		say(note{text: "\n==> Builds finished but no artifacts were created."})
+	}
+}
+
+// list prints the artifacts of the builds that want chooses, below the title;
+// nothing when there are none.
+func (n *narrator) list(title string, say func(note), want func(*told) bool) bool {
+	any := false
+	for _, b := range n.order {
+		t := n.told[b]
+		if !want(t) {
+			continue
+		}
+		for _, a := range t.artifacts {
+			if !any {
+				any = true
+				say(note{text: title})
+			}
+			text := "<nothing>"
+			if a != nil {
+				text = a.Summary
+			}
+			say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, text), tone: t.tone})
+		}
+	}
+	return any
+}
+
+func describe(r component.Resource) string {
+	id := r.ID
+	if id == "" {
+		id = r.Token
+	}
+	return strings.TrimSpace(r.Kind + " " + id)
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "unknown error"
+	}
+	return err.Error()
+}
+
+// lastOverprint returns what a terminal would show of a line with carriage
+// returns: what follows the last of them.
+func lastOverprint(line string) string {
+	if strings.IndexByte(line, '\r') < 0 {
+		return line
+	}
+	line = strings.TrimRight(line, " \t\r")
+	return line[strings.LastIndexByte(line, '\r')+1:]
+}
+
+// eachLine calls f for every line of the note, prefix apart. White space at
+// the end of the whole text is dropped, as Packer does.
+func (n *note) eachLine(f func(prefix, line string)) {
+	text := n.text
+	if last := len(text) - 1; last >= 0 && (text[last] <= ' ' || text[last] >= 0x80) {
+		text = strings.TrimRightFunc(text, unicode.IsSpace)
+	}
+	for {
+		i := strings.IndexByte(text, '\n')
+		if i < 0 {
+			break
+		}
+		f(n.prefix, strings.TrimSuffix(text[:i], "\r"))
+		text = text[i+1:]
+	}
+	if text == "" {
+		f(strings.TrimRight(n.prefix, " "), "")
+		return
+	}
+	f(n.prefix, text)
+}
