@@ -120,7 +120,7 @@ func (m machine) Endpoint(context.Context) (component.Endpoint, error) {
 	e := component.Endpoint{Transport: m.conn.Communicator, Connection: m.conn}
 	switch m.conn.Communicator {
 	case "ssh":
-		e.Host, e.Port, e.HostKeys = m.conn.SSHHost, m.conn.SSHPort, m.conn.SSHHostKey
+		e.Host, e.Port = m.conn.SSHHost, m.conn.SSHPort
 		if e.Port == 0 {
 			e.Port = 22
 		}
