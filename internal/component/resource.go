@@ -24,7 +24,8 @@ type Recorder interface {
 	// Acquire makes a resource that outlives the process. The intent is on
 	// disk before create is called and the outcome after it has returned.
 	// When want.Token is empty Acquire fills it in; create is given the
-	// resource with its token and returns its ID. If create fails, what it
+	// resource with its token and returns its ID; it may add to r.Attrs, which
+	// is never nil, what only then becomes known. If create fails, what it
 	// may have made all the same is removed through the Reaper before
 	// Acquire returns the error.
 	Acquire(ctx context.Context, want Resource, create func(ctx context.Context, r Resource) (id string, err error)) (Lease, error)

@@ -86,6 +86,9 @@ func replay(in io.Reader) State {
 		case Made:
 			if l := open[r.Lease]; l != nil {
 				l.Resource.ID = r.ID
+				if r.Attrs != nil {
+					l.Resource.Attrs = r.Attrs
+				}
 			}
 		case Released, Kept:
 			delete(open, r.Lease)

@@ -184,6 +184,7 @@ func (l *fileLog) Append(r Record) error {
 	if err != nil {
 		return err
 	}
+	failpoint("journal.before")
 	l.mu.Lock()
 	if l.broken != nil {
 		defer l.mu.Unlock()
@@ -198,7 +199,11 @@ func (l *fileLog) Append(r Record) error {
 		return l.broken
 	}
 	l.mu.Unlock()
-	return l.syncTo(end)
+	if err := l.syncTo(end); err != nil {
+		return err
+	}
+	failpoint("journal.after")
+	return nil
 }
 
 // syncTo returns when the first end bytes are on disk. Callers that wait for

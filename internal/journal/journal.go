@@ -34,7 +34,7 @@ const (
 	Started Type = "run"
 	// Intent: a resource is about to be made; Resource is set, without ID.
 	Intent Type = "intent"
-	// Made: it exists; ID is set.
+	// Made: it exists; ID and Attrs are set.
 	Made Type = "made"
 	// Released: it is gone.
 	Released Type = "released"
@@ -53,7 +53,9 @@ type Record struct {
 	Build    string              `json:"build,omitempty"`
 	Resource *component.Resource `json:"resource,omitempty"`
 	ID       string              `json:"id,omitempty"`
-	Run      *RunInfo            `json:"run,omitempty"`
+	// Attrs, in a Made record, are what became known while it was made.
+	Attrs map[string]string `json:"attrs,omitempty"`
+	Run   *RunInfo          `json:"run,omitempty"`
 }
 
 // RunInfo says which process a journal belongs to.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,10 @@ func (b *Book) Acquire(ctx context.Context, want component.Resource, create func
 	if want.Token == "" {
 		want.Token = NewToken()
 	}
-	want.ID = ""
+	want.ID, want.Attrs = "", maps.Clone(want.Attrs)
+	if want.Attrs == nil {
+		want.Attrs = map[string]string{}
+	}
 	l := &lease{book: b, number: b.ledger.next.Add(1), res: want}
 	if err := l.append(Intent); err != nil {
 		return nil, err
@@ -235,7 +239,7 @@ func (l *lease) write(t Type) error {
 		res := l.res
 		r.Resource = &res
 	case Made:
-		r.ID = l.res.ID
+		r.ID, r.Attrs = l.res.ID, l.res.Attrs
 	}
 	return l.book.ledger.log.Append(r)
 }

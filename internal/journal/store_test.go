@@ -151,6 +151,7 @@ func TestSuiteFindsDefects(t *testing.T) {
 		"a run id is used once":                                 mem(func(s journal.Store) journal.Store { return createsTwice{s} }),
 		"an intent alone is open, without an id":                dropping(journal.Intent),
 		"made adds the id; released and kept close the lease":   dropping(journal.Kept),
+		"what became known while it was made is kept":           dropping(journal.Made),
 		"open leases are listed oldest first":                   mem(func(s journal.Store) journal.Store { return reversed{s} }),
 		"an adopted log goes on where the old one ended":        dropping(journal.Released),
 		"a closed log takes no records": func() journal.Store {

@@ -139,6 +139,16 @@ var Checks = []Check{
 			t.Errorf("open: %+v, %v", st.Open, err)
 		}
 	}},
+	{"what became known while it was made is kept", func(t TB, s journal.Store) {
+		l := create(t, s, "r1")
+		defer l.Close()
+		r := made(1)
+		r.Attrs = map[string]string{"host": "h", "started": "now"}
+		add(t, l, intent(1), r)
+		if st := only(t, s); len(st.Open) != 1 || st.Open[0].Resource.Attrs["started"] != "now" {
+			t.Errorf("open: %+v", st.Open)
+		}
+	}},
 	{"open leases are listed oldest first", func(t TB, s journal.Store) {
 		l := create(t, s, "r1")
 		defer l.Close()
