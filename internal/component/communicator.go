@@ -113,6 +113,9 @@ type Caps struct {
 	// Run, Put, Get, Tree (PutTree and GetTree) and PTY are the operations
 	// that work.
 	Run, Put, Get, Tree, PTY bool
+	// AlwaysPTY: every command gets a terminal, also without asking, so its
+	// standard input is not safe for arbitrary bytes.
+	AlwaysPTY bool
 	// Shell is the language of Command.Line; 0 when Run is false.
 	Shell Shell
 	// Transport is the word for the connection that templates see as

@@ -80,7 +80,7 @@ func (s *step) exitError(exit component.Exit) error {
 }
 
 // singleTrip reports whether a composed command can be used.
-func singleTrip(c component.Caps) bool { return c.Shell == component.POSIX }
+func singleTrip(c component.Caps) bool { return c.Shell == component.POSIX && !c.AlwaysPTY }
 
 // start tries until the script has started, or start_retry_timeout is over.
 // It never starts a script a second time: only what failed before the machine
