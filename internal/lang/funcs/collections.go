@@ -27,9 +27,7 @@ func collectionFuncs() map[string]function.Function {
 		"concat": describe(stdlib.ConcatFunc,
 			"Joins lists or tuples, one after the other, into one.",
 			"The lists or tuples; at least one."),
-		"contains": describe(stdlib.ContainsFunc,
-			"Tells whether a list, tuple or set has a given value as one of its elements.",
-			"The list, tuple or set to search.", "The value to look for."),
+		"contains": containsFunc(),
 		"distinct": describe(stdlib.DistinctFunc,
 			"Removes repeated elements from a list and keeps the first of each.",
 			"The list."),
@@ -146,13 +144,40 @@ func coalesceFunc() function.Function {
 					return value, nil
 				}
 			}
-			return cty.NilVal, fmt.Errorf("all %d arguments are null or empty strings", len(args))
+			return cty.NilVal, errors.New("every argument is null or an empty string")
 		},
 	})
 }
 
 func isEmptyString(v cty.Value) bool {
 	return v.Type() == cty.String && v.AsString() == ""
+}
+
+// containsFunc differs from the library's where the value is a literal null, whose type is not known: the library takes
+// the value itself for unknown.
+func containsFunc() function.Function {
+	value := anything("value", "The value to look for; it may be null.")
+	value.AllowNull, value.AllowDynamicType = true, true
+	return newFunc("Tells whether a list, tuple or set has a given value as one of its elements.", cty.Bool, contains,
+		anything("list", "The list, tuple or set to search."), value)
+}
+
+// contains is sure of a match even where other elements are unknown.
+func contains(args []cty.Value) (cty.Value, error) {
+	list, wanted := args[0], args[1]
+	if !isSequence(list.Type()) {
+		return cty.NilVal, function.NewArgErrorf(0, "cannot search %s; a list, tuple or set is needed", list.Type().FriendlyName())
+	}
+	found := cty.False
+	for _, element := range list.AsValueSlice() {
+		switch equal := element.Equals(wanted); {
+		case !equal.IsKnown():
+			found = cty.UnknownVal(cty.Bool)
+		case equal.True():
+			return cty.True, nil
+		}
+	}
+	return found, nil
 }
 
 // indexFunc differs from the library function of this name, which looks up a key: it finds the position of a value.

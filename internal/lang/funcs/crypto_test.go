@@ -27,7 +27,9 @@ var cryptoCases = map[string][]evalCase{
 	"md5":    {{`md5("hello")`, `"5d41402abc4b2a76b9719d911017c592"`}, {`md5("")`, `"d41d8cd98f00b204e9800998ecf8427e"`}},
 	"sha1":   {{`sha1("hello")`, `"aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"`}},
 	"sha256": {{`sha256("hello")`, `"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"`}},
-	"sha512": {{`sha512("hello")`, `"9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"`}},
+	"sha512": {
+		{`sha512("hello")`, `"9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"`},
+	},
 	"rsadecrypt": {
 		{`rsadecrypt(rsa_ciphertext, rsa_key)`, `"grüße"`},
 		{`rsadecrypt(rsa_ciphertext, rsa_key_pkcs8)`, `"grüße"`},

@@ -17,6 +17,7 @@ var encodingCases = map[string][]evalCase{
 	"base64decode": {
 		{`base64decode("aMOpbGxv")`, `"héllo"`},
 		{`base64decode("!")`, `error: "!" is not valid Base64`},
+		{`base64decode(join("", [for i in range(99) : "é"]))`, `error: (198 bytes) is not valid Base64`},
 		{`base64decode("YQ")`, `error: "YQ" is not valid Base64`},
 		{`base64decode("//4=")`, `error: not valid UTF-8`},
 	},

@@ -212,12 +212,12 @@ func scalarText(v any) (string, error) {
 	}
 }
 
-// withoutDecimals rounds a number to a whole one, as templates have always seen the numbers of secrets. Whole numbers of
-// any size are exact.
+// withoutDecimals rounds a number to a whole one, as templates have always seen the numbers of secrets. Whole numbers are
+// exact; one that is too large for that stays as it is written.
 func withoutDecimals(n json.Number) string {
 	const precision = 512
 	f, _, err := big.ParseFloat(n.String(), 10, precision, big.ToNearestEven)
-	if err != nil {
+	if err != nil || f.IsInf() || f.MantExp(nil) > precision {
 		return n.String()
 	}
 	return f.Text('f', 0)

@@ -9,8 +9,6 @@ package funcs
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"time"
@@ -191,28 +189,4 @@ func smallInt(args []cty.Value, i int) (int, error) {
 		return 0, function.NewArgErrorf(i, "%s is not a whole number in range", f.Text('g', 20))
 	}
 	return int(n), nil
-}
-
-// tidyPanics is f with a panic of the library behind it reported in one sentence, without the stack that cty adds.
-func tidyPanics(f function.Function, what string) function.Function {
-	tidy := func(err error) error {
-		var panicked function.PanicError
-		if errors.As(err, &panicked) {
-			return fmt.Errorf("%s: %v", what, panicked.Value)
-		}
-		return err
-	}
-	return function.New(&function.Spec{
-		Description: f.Description(),
-		Params:      f.Params(),
-		VarParam:    f.VarParam(),
-		Type: func(args []cty.Value) (cty.Type, error) {
-			t, err := f.ReturnTypeForValues(args)
-			return t, tidy(err)
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			v, err := f.Call(args)
-			return v, tidy(err)
-		},
-	})
 }

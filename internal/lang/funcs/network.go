@@ -131,11 +131,15 @@ func prefixArg(v cty.Value) (netip.Prefix, error) {
 	return prefix.Masked(), nil
 }
 
-// wholeArg is argument i as a whole number of any size.
+// wholeArg is argument i as a whole number. The limit is far beyond every address and date, and keeps 1e999999999 from
+// taking the memory that it asks for.
 func wholeArg(args []cty.Value, i int) (*big.Int, error) {
 	f := args[i].AsBigFloat()
 	if !f.IsInt() {
 		return nil, function.NewArgErrorf(i, "%s is not a whole number", f.Text('g', 20))
+	}
+	if f.MantExp(nil) > 1024 {
+		return nil, function.NewArgErrorf(i, "%s is out of range", f.Text('g', 20))
 	}
 	n, _ := f.Int(nil)
 	return n, nil

@@ -20,6 +20,8 @@ var networkCases = map[string][]evalCase{
 		{`cidrhost("::/0", -1)`, `"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"`},
 		{`cidrhost("10.0.0.0/24", 256)`, `error: prefix 10.0.0.0/24 has no host number 256`},
 		{`cidrhost("10.0.0.0/24", -257)`, `error: prefix 10.0.0.0/24 has no host number -257`},
+		{`cidrhost("10.0.0.0/24", 1e999999)`, `error: is out of range`},
+		{`cidrhost("10.0.0.0/24", infinity)`, `error: +Inf is not a whole number`},
 		{`cidrhost("10.0.0.0/24", 1.5)`, `error: 1.5 is not a whole number`},
 		{`cidrhost("10.0.0.0/33", 1)`, `error: "10.0.0.0/33" is not a prefix in CIDR notation`},
 		{`cidrhost("10.0.0.0", 1)`, `error: "10.0.0.0" is not a prefix in CIDR notation`},

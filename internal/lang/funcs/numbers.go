@@ -43,8 +43,7 @@ func numberFuncs() map[string]function.Function {
 		"signum": describe(guarded(stdlib.SignumFunc, wholeOnly),
 			"Returns -1, 0 or 1 for a negative number, zero or a positive number.",
 			"The number; it must be whole."),
-		// Opposite infinities have no sum, over which cty panics.
-		"sum": tidyPanics(sumFunc(), "cannot add up the list"),
+		"sum": sumFunc(),
 	}
 }
 
@@ -98,6 +97,10 @@ func sum(args []cty.Value) (cty.Value, error) {
 		n, err := convert.Convert(element, cty.Number)
 		if err != nil {
 			return cty.NilVal, function.NewArgErrorf(0, "element %d (%s) is not a number: %w", i, show(element), err)
+		}
+		if total.RawEquals(cty.PositiveInfinity) && n.RawEquals(cty.NegativeInfinity) ||
+			total.RawEquals(cty.NegativeInfinity) && n.RawEquals(cty.PositiveInfinity) {
+			return cty.NilVal, function.NewArgErrorf(0, "cannot add up infinities of opposite signs")
 		}
 		total = total.Add(n)
 	}

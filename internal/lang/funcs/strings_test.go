@@ -8,8 +8,13 @@ import (
 )
 
 var stringCases = map[string][]evalCase{
-	"chomp":    {{`chomp("a\r\n\n")`, `"a"`}, {`chomp("a\nb")`, `"a\nb"`}, {`chomp(null)`, `error: must not be null`}},
-	"endswith": {{`endswith("héllo", "llo")`, `true`}, {`endswith("a", "aa")`, `false`}, {`endswith("a", "")`, `true`}, {`endswith("a", unknown_string)`, `unknown_bool`}},
+	"chomp": {{`chomp("a\r\n\n")`, `"a"`}, {`chomp("a\nb")`, `"a\nb"`}, {`chomp(null)`, `error: must not be null`}},
+	"endswith": {
+		{`endswith("héllo", "llo")`, `true`},
+		{`endswith("a", "aa")`, `false`},
+		{`endswith("a", "")`, `true`},
+		{`endswith("a", unknown_string)`, `unknown_bool`},
+	},
 	"format": {
 		{`format("%s is %d, %05.1f %t", "a", 3, 2.25, true)`, `"a is 3, 002.2 true"`},
 		{`format("%[2]s %[1]s %%", "a", "b")`, `"b a %"`},
@@ -49,12 +54,20 @@ var stringCases = map[string][]evalCase{
 		{`length(null)`, `error: must not be null`},
 		{`length(unknown_list)`, `unknown_number`},
 	},
-	"lower":       {{`lower("HÉLLO")`, `"héllo"`}},
-	"upper":       {{`upper("héllo")`, `"HÉLLO"`}, {`upper(1)`, `"1"`}},
-	"title":       {{`title("hello world")`, `"Hello World"`}},
-	"replace":     {{`replace("1 + 2 + 3", "+", "-")`, `"1 - 2 - 3"`}, {`replace("ab", "/a/", "x")`, `"ab"`}, {`replace("/a/b", "/a/", "x")`, `"xb"`}},
-	"startswith":  {{`startswith("hello", "he")`, `true`}, {`startswith("hello", "x")`, `false`}},
-	"strcontains": {{`strcontains("hello", "ell")`, `true`}, {`strcontains("hello", "x")`, `false`}, {`strcontains(null, "x")`, `error: must not be null`}},
+	"lower": {{`lower("HÉLLO")`, `"héllo"`}},
+	"upper": {{`upper("héllo")`, `"HÉLLO"`}, {`upper(1)`, `"1"`}},
+	"title": {{`title("hello world")`, `"Hello World"`}},
+	"replace": {
+		{`replace("1 + 2 + 3", "+", "-")`, `"1 - 2 - 3"`},
+		{`replace("ab", "/a/", "x")`, `"ab"`},
+		{`replace("/a/b", "/a/", "x")`, `"xb"`},
+	},
+	"startswith": {{`startswith("hello", "he")`, `true`}, {`startswith("hello", "x")`, `false`}},
+	"strcontains": {
+		{`strcontains("hello", "ell")`, `true`},
+		{`strcontains("hello", "x")`, `false`},
+		{`strcontains(null, "x")`, `error: must not be null`},
+	},
 	"regex": {
 		{`regex("[a-z]+", "53abc3")`, `"abc"`},
 		{`regex("(\\d)(x)?", "4")`, `["4", null_string]`},
@@ -74,7 +87,11 @@ var stringCases = map[string][]evalCase{
 		{`regex_replace("a-b", "(?P<x>\\w)-(?P<y>\\w)", "$${y}-$${x}")`, `"b-a"`},
 		{`regex_replace("a", "(", "b")`, `error: missing closing )`},
 	},
-	"split":  {{`split(",", "a,b,")`, `convert(["a", "b", ""], list(string))`}, {`split("", "ab")`, `convert(["a", "b"], list(string))`}, {`split(",", "")`, `convert([""], list(string))`}},
+	"split": {
+		{`split(",", "a,b,")`, `convert(["a", "b", ""], list(string))`},
+		{`split("", "ab")`, `convert(["a", "b"], list(string))`},
+		{`split(",", "")`, `convert([""], list(string))`},
+	},
 	"strrev": {{`strrev("héllo")`, `"olléh"`}, {`strrev("a👩‍👩‍👧b")`, `"b👩‍👩‍👧a"`}, {`strrev("")`, `""`}},
 	"substr": {
 		{`substr("hello world", 1, 4)`, `"ello"`},
