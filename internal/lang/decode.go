@@ -1,0 +1,469 @@
+package lang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/gotmpl"
+	"ingot/internal/template"
+)
+
+// Spec is a component's schema in the form that bodies are decoded with. Make
+// it once for each component; it may be shared.
+type Spec struct {
+	// what names the owner for a sentence: `The builder "docker"`.
+	what   string
+	schema component.Schema
+	body   *hcl.BodySchema
+	attrs  map[string]*component.Attribute
+	blocks []*blockSpec
+}
+
+type blockSpec struct {
+	component.Block
+	spec *Spec
+	ty   cty.Type
+}
+
+// NewSpec prepares a schema. What names its owner for a sentence, such as
+// `The builder "docker"`.
+func NewSpec(what string, s component.Schema) *Spec {
+	out := &Spec{what: what, schema: s, body: &hcl.BodySchema{}, attrs: make(map[string]*component.Attribute, len(s.Attributes))}
+	for i := range s.Attributes {
+		a := &s.Attributes[i]
+		out.attrs[a.Name] = a
+		out.body.Attributes = append(out.body.Attributes, hcl.AttributeSchema{Name: a.Name})
+	}
+	for _, b := range s.Blocks {
+		out.body.Blocks = append(out.body.Blocks, hcl.BlockHeaderSchema{Type: b.Name})
+		out.blocks = append(out.blocks, &blockSpec{b, NewSpec(fmt.Sprintf("The block %q", b.Name), b.Schema), b.Schema.ImpliedType()})
+	}
+	return out
+}
+
+// Body is a body to decode, with the header of the block that it belongs to.
+type Body struct {
+	hcl.Body
+	Header hcl.Range
+}
+
+// Override is values that replace what the bodies say.
+type Override struct {
+	Values map[string]cty.Value
+	// Expr is the expression that they come from.
+	Expr hcl.Expression
+}
+
+// Config is a decoded configuration that knows where its parts stand.
+type Config struct {
+	// Value has the schema's type. Parts may be unknown, and are where
+	// there was a mistake; nothing in it is marked.
+	Value cty.Value
+	// Incomplete says that an argument was missing or not understood, so
+	// that what a component says about it would only repeat that.
+	Incomplete bool
+
+	header   hcl.Range
+	attrs    map[string]*hcl.Attribute
+	blocks   map[string][]*Config
+	override *Override
+}
+
+// Decode evaluates one or more bodies, which must not set the same argument
+// twice, into a configuration of the schema. Every mistake is reported.
+func (v *View) Decode(ctx context.Context, bodies []Body, spec *Spec, o *Override) (*Config, diag.List) {
+	d := decoding{ctx: ctx, view: v}
+	cfg := d.bodies(bodies, spec, o)
+	return cfg, d.diags
+}
+
+// decoding is one run of Decode.
+type decoding struct {
+	ctx   context.Context
+	view  *View
+	diags diag.List
+}
+
+func (d *decoding) report(l diag.List) { d.diags = append(d.diags, l...) }
+
+func (d *decoding) bodies(bodies []Body, spec *Spec, o *Override) *Config {
+	cfg := &Config{header: bodies[0].Header, attrs: map[string]*hcl.Attribute{}, override: o}
+	blocks := map[string]hcl.Blocks{}
+	for _, b := range bodies {
+		content, diags := template.Content(b.Body, spec.body, spec.what)
+		d.report(diags)
+		cfg.Incomplete = cfg.Incomplete || diags.HasErrors()
+		for name, a := range content.Attributes {
+			if first := cfg.attrs[name]; first != nil {
+				d.report(diag.In(a.Range, "Duplicate argument",
+					"The argument %q is already set at %s:%d. The use of a source in a build can only add arguments, not change them.",
+					name, first.Range.Filename, first.Range.Start.Line))
+				continue
+			}
+			cfg.attrs[name] = a
+		}
+		for _, block := range content.Blocks {
+			blocks[block.Type] = append(blocks[block.Type], block)
+		}
+	}
+	d.checkOverride(spec, o)
+	values := make(map[string]cty.Value, len(spec.schema.Attributes)+len(spec.blocks))
+	for i := range spec.schema.Attributes {
+		a := &spec.schema.Attributes[i]
+		values[a.Name] = d.attribute(spec, cfg, a)
+	}
+	for _, b := range spec.blocks {
+		values[b.Name] = d.nested(spec, cfg, b, blocks[b.Name])
+	}
+	cfg.Value = cty.ObjectVal(values)
+	return cfg
+}
+
+// checkOverride finds overriding values that the schema does not know.
+func (d *decoding) checkOverride(spec *Spec, o *Override) {
+	if o == nil {
+		return
+	}
+	for _, name := range keys(o.Values) {
+		known := spec.attrs[name] != nil
+		for _, b := range spec.blocks {
+			known = known || b.Name == name
+		}
+		if !known {
+			d.report(diag.In(PartRange(o.Expr, cty.GetAttrPath(name)), "Unsupported argument", "%s has no argument %q.%s",
+				spec.what, name, diag.Suggest(name, "arguments here", keys(spec.attrs))))
+		}
+	}
+}
+
+// attribute is the value of one argument.
+func (d *decoding) attribute(spec *Spec, cfg *Config, a *component.Attribute) cty.Value {
+	if o := cfg.override; o != nil {
+		if val, ok := o.Values[a.Name]; ok {
+			return d.finish(spec, cfg, a, val, part(o.Expr, cty.GetAttrStep{Name: a.Name}), o.Expr)
+		}
+	}
+	set := cfg.attrs[a.Name]
+	if set == nil {
+		return d.unset(spec, cfg, a, cfg.header)
+	}
+	val, diags := d.view.Value(d.ctx, set.Expr)
+	d.report(diags)
+	if diags.HasErrors() {
+		return cty.UnknownVal(a.Type)
+	}
+	if a.Deprecated != "" {
+		d.report(diag.WarnIn(set.NameRange, "Deprecated argument", "The argument %q is deprecated. %s", a.Name, a.Deprecated))
+	}
+	return d.finish(spec, cfg, a, val, set.Expr, set.Expr)
+}
+
+func (d *decoding) unset(spec *Spec, cfg *Config, a *component.Attribute, at hcl.Range) cty.Value {
+	if !a.Required {
+		return a.DefaultValue()
+	}
+	cfg.Incomplete = true
+	d.report(diag.In(at, "Missing argument", "%s needs the argument %q.%s", spec.what, a.Name, sentence(a.Description)))
+	return cty.UnknownVal(a.Type)
+}
+
+// sentence puts a description behind another sentence.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, _, more := strings.Cut(text, ". ")
+	if more {
+		first += "."
+	}
+	return " " + first
+}
+
+// finish brings an evaluated value into its form: unmarked, of the wanted
+// type, with template actions rendered, and checked. Expr may be nil, then
+// whole stands for it.
+func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val cty.Value, expr, whole hcl.Expression) cty.Value {
+	if expr == nil {
+		expr = whole
+	}
+	val = d.unmark(val)
+	if val.IsNull() || a.Format == component.Duration && isEmpty(val) {
+		return d.unset(spec, cfg, a, expr.Range())
+	}
+	c, err := convertWeakly(val, a.Type)
+	if err != nil {
+		at := expr.Range()
+		var pe cty.PathError
+		if errors.As(err, &pe) {
+			at = PartRange(expr, pe.Path)
+		}
+		d.report(diag.In(at, "Wrong type", "The argument %q has to be %s, but it is %s: %s.",
+			a.Name, typeName(a.Type), diag.Describe(val), pathError(err)))
+		return cty.UnknownVal(a.Type)
+	}
+	if c.split {
+		d.report(diag.WarnIn(expr.Range(), "Text taken for a list",
+			"The argument %q is a list; the text was split at its commas into %d elements. Write [...] to say what is meant.", a.Name, c.value.LengthInt()))
+	}
+	val = c.value
+	if !a.Late {
+		val = d.render(val, expr)
+	}
+	val = d.checkStrings(a, val, expr)
+	if a.Sensitive {
+		d.view.scope.secrets.root(val)
+	}
+	return val
+}
+
+func isEmpty(v cty.Value) bool {
+	return v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() == ""
+}
+
+// unmark takes the marks off and notes what they were on.
+func (d *decoding) unmark(val cty.Value) cty.Value {
+	if !val.ContainsMarked() {
+		return val
+	}
+	plain, marks := val.UnmarkDeepWithPaths()
+	for _, m := range marks {
+		part, err := m.Path.Apply(plain)
+		if err != nil {
+			part = plain // a path cannot lead into a set
+		}
+		d.view.scope.secrets.derived(part)
+	}
+	return plain
+}
+
+// eachString applies f to every known string in val.
+func eachString(val cty.Value, f func(cty.Path, string) cty.Value) cty.Value {
+	if val.Type() == cty.String {
+		if val.IsNull() || !val.IsKnown() {
+			return val
+		}
+		return f(nil, val.AsString())
+	}
+	if val.Type().IsPrimitiveType() {
+		return val
+	}
+	// Transform fails only when its callback does.
+	out, _ := cty.Transform(val, func(p cty.Path, v cty.Value) (cty.Value, error) {
+		if v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+			return f(p, v.AsString()), nil
+		}
+		return v, nil
+	})
+	return out
+}
+
+// render replaces the template actions in the strings of val. What needs the
+// machine becomes unknown.
+func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
+	if !holdsAction(val) {
+		return val
+	}
+	return eachString(val, func(p cty.Path, text string) cty.Value {
+		if !gotmpl.HasAction(text) {
+			return cty.StringVal(text)
+		}
+		out, err := gotmpl.Render(text, d.view.Template, nil)
+		switch {
+		case errors.Is(err, gotmpl.ErrNotYetKnown) && d.view.Build != nil && d.view.Build.FactsRefused != "":
+			d.report(diag.In(PartRange(expr, p), "Build values are not known here", "%s", d.view.Build.FactsRefused))
+			return cty.UnknownVal(cty.String)
+		case errors.Is(err, gotmpl.ErrNotYetKnown):
+			d.view.UsedFacts = true
+			return cty.UnknownVal(cty.String)
+		case err != nil:
+			d.report(diag.In(PartRange(expr, p), "Template action failed", "%s.", err))
+			return cty.UnknownVal(cty.String)
+		}
+		return cty.StringVal(out)
+	})
+}
+
+func holdsAction(val cty.Value) bool {
+	found := false
+	eachString(val, func(_ cty.Path, text string) cty.Value {
+		found = found || gotmpl.HasAction(text)
+		return cty.StringVal(text)
+	})
+	return found
+}
+
+// checkStrings applies OneOf and Format.
+func (d *decoding) checkStrings(a *component.Attribute, val cty.Value, expr hcl.Expression) cty.Value {
+	if len(a.OneOf) == 0 && a.Format == component.Text {
+		return val
+	}
+	return eachString(val, func(p cty.Path, text string) cty.Value {
+		if len(a.OneOf) > 0 && !slices.Contains(a.OneOf, text) {
+			d.report(diag.In(PartRange(expr, p), "Invalid value", "The argument %q cannot be %q.%s",
+				a.Name, text, diag.Suggest(text, "possible values", a.OneOf)))
+			return cty.UnknownVal(cty.String)
+		}
+		switch a.Format {
+		case component.Duration:
+			if _, diags := ParseDuration(PartRange(expr, p), a.Name, text); diags != nil {
+				d.report(diags)
+				return cty.UnknownVal(cty.String)
+			}
+		case component.Path:
+			return cty.StringVal(d.view.scope.expandHome(text))
+		}
+		return cty.StringVal(text)
+	})
+}
+
+// ParseDuration reads a duration that stands at a place, as the argument of
+// that name.
+func ParseDuration(at hcl.Range, name, text string) (time.Duration, diag.List) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err == nil:
+		return d, nil
+	case strings.Trim(text, "0123456789.") == "" && text != "":
+		// A number without a unit is what people write most.
+		return 0, diag.In(at, "Invalid duration", "The argument %q is %s without a unit. Write %q for seconds, %q for minutes.", name, text, text+"s", text+"m")
+	}
+	return 0, diag.In(at, "Invalid duration", "The argument %q is %q, which is not a duration such as \"30s\", \"5m\" or \"1h30m\".", name, text)
+}
+
+// expandHome replaces a leading ~ by the home folder.
+func (s *Scope) expandHome(path string) string {
+	if path != "~" && !strings.HasPrefix(path, "~/") && !strings.HasPrefix(path, "~"+string(os.PathSeparator)) {
+		return path
+	}
+	if s.opts.Home == "" {
+		return path
+	}
+	return filepath.Join(s.opts.Home, path[1:])
+}
+
+// nested is the value of one kind of nested block.
+func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Blocks) cty.Value {
+	if o := cfg.override; o != nil {
+		if val, ok := o.Values[b.Name]; ok {
+			return d.nestedOverride(b, val, PartRange(o.Expr, cty.GetAttrPath(b.Name)))
+		}
+	}
+	if len(blocks) == 0 {
+		if b.Required {
+			cfg.Incomplete = true
+			d.report(diag.In(cfg.header, "Missing block", "%s needs a %q block.", spec.what, b.Name))
+		}
+		if b.Repeated {
+			return cty.ListValEmpty(b.ty)
+		}
+		return cty.NullVal(b.ty)
+	}
+	if !b.Repeated && len(blocks) > 1 {
+		d.report(diag.In(blocks[1].DefRange, "Duplicate block", "%s has at most one %q block; the first is at %s:%d.",
+			spec.what, b.Name, blocks[0].DefRange.Filename, blocks[0].DefRange.Start.Line))
+	}
+	unknown := false
+	values := make([]cty.Value, len(blocks))
+	for i, block := range blocks {
+		inner := d.bodies([]Body{{block.Body, block.DefRange}}, b.spec, nil)
+		cfg.Incomplete = cfg.Incomplete || inner.Incomplete
+		if cfg.blocks == nil {
+			cfg.blocks = map[string][]*Config{}
+		}
+		cfg.blocks[b.Name] = append(cfg.blocks[b.Name], inner)
+		values[i] = inner.Value
+		// A dynamic block over a collection that is not known yet has
+		// one body of this kind.
+		if u, ok := block.Body.(interface{ Unknown() bool }); ok && u.Unknown() {
+			unknown = true
+		}
+	}
+	switch {
+	case unknown && b.Repeated:
+		return cty.UnknownVal(cty.List(b.ty))
+	case !b.Repeated:
+		return values[0]
+	case !cty.CanListVal(values):
+		return cty.TupleVal(values)
+	}
+	return cty.ListVal(values)
+}
+
+// nestedOverride converts an object, or a list of objects, into what the
+// block would be.
+func (d *decoding) nestedOverride(b *blockSpec, val cty.Value, at hcl.Range) cty.Value {
+	var optional []string
+	for name := range b.ty.AttributeTypes() {
+		optional = append(optional, name)
+	}
+	want := cty.ObjectWithOptionalAttrs(b.ty.AttributeTypes(), optional)
+	if b.Repeated {
+		want = cty.List(want)
+	}
+	c, err := convertWeakly(d.unmark(val), want)
+	if err != nil {
+		d.report(diag.In(at, "Wrong type", "The block %q is overridden by %s: %s. Write an object with the arguments of the block (%s).",
+			b.Name, diag.Describe(val), pathError(err), typeexpr.TypeString(b.ty)))
+		return cty.UnknownVal(want.WithoutOptionalAttributesDeep())
+	}
+	return c.value
+}
+
+// Locate gives what a component found its place in the template: the argument
+// that Path leads to, else the header of the block.
+func (c *Config) Locate(l diag.List) diag.List {
+	for _, d := range l {
+		if d.Subject == nil {
+			d.Subject = c.find(d.Path).Ptr()
+		}
+	}
+	return l
+}
+
+func (c *Config) find(path cty.Path) hcl.Range {
+	if len(path) == 0 {
+		return c.header
+	}
+	step, ok := path[0].(cty.GetAttrStep)
+	if !ok {
+		return c.header
+	}
+	if o := c.override; o != nil {
+		if _, overridden := o.Values[step.Name]; overridden {
+			return PartRange(o.Expr, path)
+		}
+	}
+	if a := c.attrs[step.Name]; a != nil {
+		if len(path) == 1 {
+			return a.Expr.Range()
+		}
+		return PartRange(a.Expr, path[1:])
+	}
+	blocks := c.blocks[step.Name]
+	if len(blocks) == 0 {
+		return c.header
+	}
+	rest, i := path[1:], 0
+	if len(rest) > 0 {
+		if index, ok := rest[0].(cty.IndexStep); ok && index.Key.Type() == cty.Number {
+			n, _ := index.Key.AsBigFloat().Int64()
+			rest, i = rest[1:], int(n)
+		}
+	}
+	if i < 0 || i >= len(blocks) {
+		return c.header
+	}
+	return blocks[i].find(rest)
+}

@@ -1,0 +1,188 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/addr"
+	"ingot/internal/diag"
+	"ingot/internal/lang"
+	"ingot/internal/template"
+)
+
+// block is a build block whose arguments have been evaluated.
+type block struct {
+	name, description string
+	uses              []*use
+	provisioners      []*step
+	errorCleanup      *step
+	chains            [][]*step
+	place             hcl.Range
+	// broken says that none of its builds can run.
+	broken bool
+}
+
+// use is one source used by a build block.
+type use struct {
+	addr   addr.Build
+	source *template.Source
+	// extra is the body of the source block inside the build, or nil.
+	extra *template.SourceUse
+	place hcl.Range
+}
+
+const onlyBuildName = "Of build.*, only build.name is known before a machine is running; the rest can be used in the arguments of provisioners and post-processors."
+
+// block evaluates the head of a build block and the meta-arguments in it.
+func (p *planner) block(ctx context.Context, b *template.Build) (*block, diag.List) {
+	blk := &block{place: b.Range}
+	plain := p.scope.View()
+	var diags diag.List
+	blk.name, diags = p.text(ctx, plain, b.Name)
+	var more diag.List
+	blk.description, more = p.text(ctx, plain, b.Description)
+	diags = append(diags, more...)
+
+	view := p.scope.View()
+	view.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
+	content := b.Content
+	if content == nil {
+		content, more = b.Expand(func(body hcl.Body) hcl.Body { return dynblock.Expand(body, view.Context()) })
+		diags = append(diags, more...)
+	}
+	diags = append(diags, p.uses(ctx, b, content, view, blk)...)
+	for _, s := range content.Provisioners {
+		st, more := p.meta(ctx, view, s, blk)
+		diags = append(diags, more...)
+		blk.provisioners = append(blk.provisioners, st)
+	}
+	if s := content.ErrorCleanup; s != nil {
+		blk.errorCleanup, more = p.meta(ctx, view, s, blk)
+		diags = append(diags, more...)
+	}
+	for _, chain := range content.Chains {
+		var steps []*step
+		for _, s := range chain {
+			st, more := p.meta(ctx, view, s, blk)
+			diags = append(diags, more...)
+			steps = append(steps, st)
+		}
+		blk.chains = append(blk.chains, steps)
+	}
+	blk.broken = diags.HasErrors()
+	return blk, diags
+}
+
+// text evaluates an attribute that has to be a string; nil is "".
+func (p *planner) text(ctx context.Context, v *lang.View, a *hcl.Attribute) (string, diag.List) {
+	if a == nil {
+		return "", nil
+	}
+	val, diags := p.argument(ctx, v, a, cty.String)
+	if val.IsNull() || !val.IsKnown() {
+		return "", diags
+	}
+	return val.AsString(), diags
+}
+
+// uses finds the sources of a build block.
+func (p *planner) uses(ctx context.Context, b *template.Build, content *template.BuildContent, view *lang.View, blk *block) diag.List {
+	diags := p.listedSources(ctx, b, blk)
+	for _, u := range content.Uses {
+		src, more := p.source(u.Ref, u.RefRange)
+		diags = append(diags, more...)
+		local, more := p.text(ctx, view, u.Name)
+		diags = append(diags, more...)
+		if src == nil {
+			continue
+		}
+		a := src.Addr
+		if local != "" {
+			a.Name = local
+		}
+		blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: a}, src, u, u.Range})
+	}
+	if len(blk.uses) == 0 && !diags.HasErrors() {
+		diags = append(diags, diag.In(b.Range, "Build without sources", "The build block uses no source. List some, as in sources = [\"source.TYPE.NAME\"].")...)
+	}
+	return diags
+}
+
+func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *block) diag.List {
+	if b.Sources == nil {
+		return nil
+	}
+	for _, tr := range b.Sources.Expr.Variables() {
+		if tr.RootName() == "source" {
+			return diag.In(tr.SourceRange(), "Source without quotes", "A source is named by a text: write %q.", diag.TraversalString(tr))
+		}
+	}
+	val, diags := p.argument(ctx, p.scope.View(), b.Sources, cty.List(cty.String))
+	if val.IsNull() || !val.IsKnown() {
+		return diags
+	}
+	places, notList := hcl.ExprList(b.Sources.Expr)
+	i := 0
+	for it := val.ElementIterator(); it.Next(); i++ {
+		_, ref := it.Element()
+		at := b.Sources.Expr.Range()
+		if !notList.HasErrors() && i < len(places) {
+			at = places[i].Range()
+		}
+		if ref.IsNull() || !ref.IsKnown() {
+			diags = append(diags, diag.In(at, "Unknown source", "The name of the source is %s.", diag.Describe(ref))...)
+			continue
+		}
+		src, more := p.source(ref.AsString(), at)
+		diags = append(diags, more...)
+		if src != nil {
+			blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: src.Addr}, src, nil, at})
+		}
+	}
+	return diags
+}
+
+// source finds the source block that a reference names.
+func (p *planner) source(ref string, at hcl.Range) (*template.Source, diag.List) {
+	a, err := addr.ParseSource(ref)
+	if err != nil {
+		return nil, diag.In(at, "Invalid source reference", "%q does not name a source. Write \"source.TYPE.NAME\".", ref)
+	}
+	if src := p.sources[a]; src != nil {
+		return src, nil
+	}
+	names := make([]string, len(p.template.SourceBlocks))
+	for i, s := range p.template.SourceBlocks {
+		names[i] = s.Addr.String()
+	}
+	return nil, diag.In(at, "Unknown source", "The template has no source block %q %q.%s", a.Type, a.Name, diag.Suggest(a.String(), "sources", names))
+}
+
+// argument evaluates a meta-argument and converts it.
+func (p *planner) argument(ctx context.Context, v *lang.View, a *hcl.Attribute, want cty.Type) (cty.Value, diag.List) {
+	val, diags := v.Value(ctx, a.Expr)
+	if diags.HasErrors() {
+		return cty.UnknownVal(want), diags
+	}
+	val, _ = val.UnmarkDeep()
+	if !val.IsWhollyKnown() && p.in.EvaluateData {
+		return cty.UnknownVal(want), append(diags, diag.In(a.Expr.Range(), "Value not known in time", "The argument %q has to be known before the build starts.", a.Name)...)
+	}
+	c, err := lang.Convert(val, want)
+	if err != nil {
+		return cty.UnknownVal(want), append(diags, diag.In(a.Expr.Range(), "Wrong type", "The argument %q has to be %s, but it is %s: %s.",
+			a.Name, describeType(want), diag.Describe(val), err)...)
+	}
+	return c, diags
+}
+
+func describeType(t cty.Type) string {
+	if t.IsListType() {
+		return fmt.Sprintf("a list of %ss", t.ElementType().FriendlyName())
+	}
+	return "a " + t.FriendlyName()
+}

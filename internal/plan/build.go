@@ -1,0 +1,233 @@
+package plan
+
+import (
+	"context"
+
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/lang"
+	"ingot/internal/template"
+)
+
+// commonFacts are the names that every build may have as build.*.
+func commonFacts() []string {
+	return []string{
+		"ID", "Host", "Port", "User", "Password", "ConnType", "PackerRunUUID",
+		"PackerHTTPPort", "PackerHTTPIP", "PackerHTTPAddr",
+		"SSHPublicKey", "SSHPrivateKey", "WinRMPassword",
+	}
+}
+
+// build plans one use of a source: the job, the provisioners, the chains. The
+// steps are looked at even when the job has errors, so that all mistakes are
+// reported at once.
+func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection) (*Build, diag.List) {
+	b := &Build{
+		Addr:        u.addr,
+		Description: blk.description,
+		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
+	}
+	job, diags := p.job(ctx, blk, u, b)
+	b.Job = job
+	binder := &binder{planner: p, block: blk, use: u, build: b, facts: factNames(job), anyFact: job == nil}
+
+	for i, s := range blk.provisioners {
+		if !s.runsFor(u) {
+			continue
+		}
+		st, more := binder.provisioner(ctx, s, addr.Step{Kind: addr.Provisioner, Index: i, Type: s.Type, Name: s.name})
+		diags = append(diags, more...)
+		b.Provisioners = append(b.Provisioners, st)
+	}
+	if s := blk.errorCleanup; s != nil && s.runsFor(u) {
+		st, more := binder.provisioner(ctx, s, addr.Step{Kind: addr.ErrorCleanup, Type: s.Type, Name: s.name})
+		diags = append(diags, more...)
+		b.ErrorCleanup = st
+	}
+	for i, steps := range blk.chains {
+		chain, more := binder.chain(ctx, i, steps, sel)
+		diags = append(diags, more...)
+		if len(chain) > 0 {
+			b.Chains = append(b.Chains, chain)
+		}
+	}
+	return b, diags
+}
+
+func factNames(job component.Job) map[string]bool {
+	names := map[string]bool{}
+	for _, n := range commonFacts() {
+		names[n] = true
+	}
+	if f, ok := job.(component.FactNames); ok {
+		for _, n := range f.FactNames() {
+			names[n] = true
+		}
+	}
+	return names
+}
+
+// job evaluates the source's configuration, with what the build adds to it,
+// and plans it.
+func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build) (component.Job, diag.List) {
+	builder, diags := p.builder(u.source.Addr.Type, u.source.TypeRange)
+	if builder == nil {
+		return nil, diags
+	}
+	v := p.scope.View()
+	v.Source, v.Template = u.addr.Source, b.Template
+	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
+	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range}}
+	if p.isDynamic(u.source) {
+		bodies[0].Body = dynblock.Expand(u.source.Body, v.Context())
+	}
+	if u.extra != nil {
+		bodies = append(bodies, lang.Body{Body: u.extra.Body, Header: u.extra.Range})
+	}
+	cfg, diags := v.Decode(ctx, bodies, builder.spec, nil)
+	if cfg.Incomplete {
+		return nil, diags
+	}
+	job, more := builder.component.Plan(ctx, cfg.Value)
+	diags = append(diags, cfg.Locate(more)...)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return job, diags
+}
+
+func (p *planner) isDynamic(s *template.Source) bool {
+	is, known := p.dynamic[s]
+	if !known {
+		is = template.HasDynamic(s.Body)
+		p.dynamic[s] = is
+	}
+	return is
+}
+
+// binder plans the steps of one build.
+type binder struct {
+	*planner
+	block   *block
+	use     *use
+	build   *Build
+	facts   map[string]bool
+	anyFact bool
+}
+
+// view is what a step is evaluated with; facts are nil while planning.
+func (b *binder) view(facts map[string]cty.Value) *lang.View {
+	v := b.scope.View()
+	v.Source, v.Template = b.use.addr.Source, b.build.Template
+	v.Build = &lang.BuildData{Block: b.block.name, Names: b.facts, AnyName: b.anyFact, Facts: facts}
+	if facts != nil {
+		v.Template.Build = factTexts(facts)
+	}
+	return v
+}
+
+// factTexts is facts as template actions print them.
+func factTexts(facts map[string]cty.Value) map[string]string {
+	out := make(map[string]string, len(facts))
+	for name, val := range facts {
+		val, _ = val.Unmark()
+		if s, err := convert.Convert(val, cty.String); err == nil && s.IsKnown() && !s.IsNull() {
+			out[name] = s.AsString()
+		}
+	}
+	return out
+}
+
+func (b *binder) override(s *step) *lang.Override { return s.overrides[b.use.addr.Source.Name] }
+
+func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, diag.List) {
+	out := &Step{
+		Addr: a, Range: s.Range, PauseBefore: s.pause, Timeout: s.timeout,
+		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError,
+	}
+	c, diags := b.planner.provisioner(s.Type, s.TypeRange)
+	if c == nil {
+		return out, diags
+	}
+	out.Bind, diags = bind(ctx, b, s, c.spec, c.component.Plan)
+	return out, diags
+}
+
+// chain plans the post-processors of one chain that are left for the build.
+func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selection) (Chain, diag.List) {
+	var out Chain
+	var diags diag.List
+	for i, s := range steps {
+		a := addr.Step{Kind: addr.PostProcessor, Chain: index, Index: i, Type: s.Type, Name: s.name}
+		if sel.cuts(a.Label()) {
+			break // the rest would work on an artifact that is not made
+		}
+		if !s.runsFor(b.use) {
+			continue
+		}
+		c, more := b.postProcessor(s.Type, s.TypeRange)
+		diags = append(diags, more...)
+		if c == nil {
+			continue
+		}
+		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput}
+		post.Bind, more = bind(ctx, b, s, c.spec, c.component.Plan)
+		diags = append(diags, more...)
+		out = append(out, post)
+	}
+	return out, diags
+}
+
+// bind plans a step without facts and returns the function that gives the
+// planned step at run time. When the configuration does not depend on the
+// machine that is the same one; otherwise it is evaluated and planned again.
+func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (
+	func(context.Context, map[string]cty.Value) (S, diag.List), diag.List,
+) {
+	evaluate := func(ctx context.Context, v *lang.View) (S, diag.List) {
+		var none S
+		cfg, diags := v.Decode(ctx, []lang.Body{{Body: s.Body, Header: s.Range}}, spec, b.override(s))
+		if cfg.Incomplete {
+			return none, diags
+		}
+		planned, more := plan(ctx, cfg.Value)
+		diags = append(diags, cfg.Locate(more)...)
+		if diags.HasErrors() {
+			return none, diags
+		}
+		return planned, diags
+	}
+	v := b.view(nil)
+	planned, diags := evaluate(ctx, v)
+	if !v.UsedFacts {
+		return func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, diags
+	}
+	told := diags.Warnings()
+	return func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
+		if facts == nil {
+			facts = map[string]cty.Value{}
+		}
+		planned, found := evaluate(ctx, b.view(facts))
+		return planned, withoutRepeated(found, told)
+	}, diags
+}
+
+// withoutRepeated drops the warnings that were given while planning.
+func withoutRepeated(l, told diag.List) diag.List {
+	var out diag.List
+	for _, d := range l {
+		repeated := false
+		for _, t := range told {
+			repeated = repeated || d.Severity == diag.Warning && d.Summary == t.Summary && d.Detail == t.Detail
+		}
+		if !repeated {
+			out = append(out, d)
+		}
+	}
+	return out
+}

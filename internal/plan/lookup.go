@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/lang"
+)
+
+func (p *planner) builder(name string, at hcl.Range) (*found[component.Builder], diag.List) {
+	return find(p, p.builders, "builder", name, at, p.in.Provider.Builder, p.in.Provider.Manifest().Builders)
+}
+
+func (p *planner) provisioner(name string, at hcl.Range) (*found[component.Provisioner], diag.List) {
+	return find(p, p.provisioners, "provisioner", name, at, p.in.Provider.Provisioner, p.in.Provider.Manifest().Provisioners)
+}
+
+func (p *planner) postProcessor(name string, at hcl.Range) (*found[component.PostProcessor], diag.List) {
+	return find(p, p.postProcessors, "post-processor", name, at, p.in.Provider.PostProcessor, p.in.Provider.Manifest().PostProcessors)
+}
+
+func (p *planner) dataSource(name string, at hcl.Range) (*found[component.DataSource], diag.List) {
+	return find(p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, p.in.Provider.Manifest().DataSources)
+}
+
+// find looks a component up, once for each name.
+func find[C interface {
+	comparable
+	Schema() component.Schema
+}](p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names []string) (*found[C], diag.List) {
+	f, ok := known[name]
+	if !ok {
+		var none C
+		if c := get(name); c != none {
+			f = &found[C]{c, lang.NewSpec(fmt.Sprintf("The %s %q", kind, name), c.Schema())}
+		}
+		known[name] = f
+	}
+	if f == nil {
+		return nil, p.missing(kind, name, at, names)
+	}
+	return f, nil
+}
+
+// missing explains why there is no component of a name: it is misspelled, or
+// part of a plugin.
+func (p *planner) missing(kind, name string, at hcl.Range, names []string) diag.List {
+	for _, plugin := range p.template.RequiredPlugins {
+		if name == plugin.Accessor || strings.HasPrefix(name, plugin.Accessor+"-") {
+			return diag.In(at, "Plugins are not supported yet",
+				"The %s %q belongs to the plugin %s, required at %s:%d. This version can run only what is built in: %s.",
+				kind, name, plugin.Address, plugin.Range.Filename, plugin.Range.Start.Line, diag.Names(names))
+		}
+	}
+	help := diag.Suggest(name, kind+"s", names)
+	if _, near := diag.Nearest(name, names); !near {
+		help += " It may be part of a plugin; plugins are not supported yet."
+	}
+	return diag.In(at, "Unknown "+kind, "There is no %s %q.%s", kind, name, help)
+}

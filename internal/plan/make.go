@@ -1,0 +1,209 @@
+package plan
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/addr"
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/gotmpl"
+	"ingot/internal/lang"
+	"ingot/internal/lang/funcs"
+	"ingot/internal/template"
+)
+
+// Inputs are what a plan depends on beside the template.
+type Inputs struct {
+	Provider component.Provider
+	// Vars are the -var arguments ("name=value"), VarFiles the -var-file
+	// arguments, each in order.
+	Vars, VarFiles []string
+	// Environ is the environment, for PKR_VAR_* and env().
+	Environ []string
+	// WorkDir is what relative paths start from and what path.cwd shows;
+	// empty is the process's working directory.
+	WorkDir string
+	// Home is what a leading ~ stands for.
+	Home string
+	// Start is the start of the run.
+	Start time.Time
+	// CoreVersion is the version of Packer that is served.
+	CoreVersion string
+	// Only and Except are the -only and -except arguments, one element for
+	// each time that the flag was given. Globs in one are separated by
+	// commas, except inside braces and brackets.
+	Only, Except []string
+	// EvaluateData reads the data sources; otherwise they are unknown.
+	EvaluateData bool
+	// WarnUndeclared warns of names in var files that are not declared.
+	WarnUndeclared bool
+	// Secrets is told every text that must not be printed.
+	Secrets func(string)
+	// Functions holds the readers of external values for the functions of
+	// the language; the rest of it is filled in from the fields above.
+	Functions funcs.Env
+}
+
+// Make plans the builds of a template. When some builds cannot be planned,
+// the others are in the Plan all the same, and the list has the errors; a
+// mistake in what all builds share leaves no build. The text of var files is
+// added to t.Sources, so that findings can be shown with their line.
+func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.List) {
+	p, diags := newPlanner(ctx, t, in)
+	shared := diags.HasErrors()
+	sel, more := newSelection(in.Only, in.Except)
+	diags = append(diags, more...)
+
+	var blocks []*block
+	for _, b := range t.Builds {
+		blk, more := p.block(ctx, b)
+		diags = append(diags, more...)
+		blocks = append(blocks, blk)
+	}
+	diags = append(diags, number(blocks)...)
+
+	out := &Plan{}
+	total := 0
+	for _, blk := range blocks {
+		for _, u := range blk.uses {
+			total++
+			if !sel.wants(u.addr.Name()) {
+				continue
+			}
+			b, more := p.build(ctx, blk, u, sel)
+			diags = append(diags, more...)
+			if !more.HasErrors() && !blk.broken {
+				out.Builds = append(out.Builds, b)
+			}
+			sel.kept++
+		}
+	}
+	diags = append(diags, sel.unmatched(blocks, total)...)
+	if shared {
+		out.Builds = nil
+	}
+	if total == 0 && !diags.HasErrors() {
+		diags = append(diags, diag.Errorf("No builds to run", "The template has no build block. Add one that lists the sources to build.")...)
+	}
+	return out, diags.Sort()
+}
+
+// planner makes one plan.
+type planner struct {
+	in       Inputs
+	template *template.Template
+	scope    *lang.Scope
+	sources  map[addr.Source]*template.Source
+	dynamic  map[*template.Source]bool
+	// found are the components that were looked up, by kind and name; nil
+	// for one that does not exist.
+	builders       map[string]*found[component.Builder]
+	provisioners   map[string]*found[component.Provisioner]
+	postProcessors map[string]*found[component.PostProcessor]
+	dataSources    map[string]*found[component.DataSource]
+}
+
+// found is a component with its schema, ready for decoding.
+type found[C any] struct {
+	component C
+	spec      *lang.Spec
+}
+
+// newPlanner evaluates what all builds share: variables, locals, data.
+func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner, diag.List) {
+	p := &planner{
+		in: in, template: t,
+		sources:        make(map[addr.Source]*template.Source, len(t.SourceBlocks)),
+		dynamic:        map[*template.Source]bool{},
+		builders:       map[string]*found[component.Builder]{},
+		provisioners:   map[string]*found[component.Provisioner]{},
+		postProcessors: map[string]*found[component.PostProcessor]{},
+		dataSources:    map[string]*found[component.DataSource]{},
+	}
+	for _, s := range t.SourceBlocks {
+		p.sources[s.Addr] = s
+	}
+	scope, diags := lang.NewScope(t, lang.Options{
+		Functions:        funcs.Table(p.functionEnv(ctx)),
+		DefaultFunctions: funcs.VariableDefaults(lookupIn(in.Environ)),
+		Environ:          in.Environ, VarFiles: in.VarFiles, Vars: in.Vars,
+		WarnUndeclared: in.WarnUndeclared,
+		ReadData:       p.readData,
+		WorkDir:        in.WorkDir, Home: in.Home,
+		CoreVersion: in.CoreVersion,
+		Secrets:     in.Secrets,
+	})
+	p.scope = scope
+	return p, append(diags, scope.Settle(ctx)...)
+}
+
+func (p *planner) functionEnv(ctx context.Context) funcs.Env {
+	env := p.in.Functions
+	env.TemplateDir, env.WorkDir = p.template.Resolve(p.template.Dir), p.in.WorkDir
+	if p.in.Home != "" {
+		env.Home = func() (string, error) { return p.in.Home, nil }
+	}
+	env.Start, env.Context = p.in.Start, ctx
+	return env
+}
+
+func lookupIn(environ []string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for i := len(environ) - 1; i >= 0; i-- {
+			if key, val, ok := strings.Cut(environ[i], "="); ok && key == name {
+				return val, true
+			}
+		}
+		return "", false
+	}
+}
+
+// readData evaluates a data block and, when asked to, reads it.
+func (p *planner) readData(ctx context.Context, d *template.Data, v *lang.View) (cty.Value, diag.List) {
+	ds, diags := p.dataSource(d.Type, d.TypeRange)
+	if ds == nil {
+		return cty.DynamicVal, diags
+	}
+	v.Template = p.templateVars("", "")
+	cfg, diags := v.Decode(ctx, []lang.Body{{Body: d.Body, Header: d.Range}}, ds.spec, nil)
+	if !p.in.EvaluateData || diags.HasErrors() {
+		return cty.UnknownVal(ds.component.Result()), diags
+	}
+	val, more := ds.component.Read(ctx, cfg.Value)
+	return val, append(diags, cfg.Locate(more)...)
+}
+
+func (p *planner) templateVars(name, typ string) gotmpl.Vars {
+	return gotmpl.Vars{BuildName: name, BuildType: typ, CoreVersion: p.in.CoreVersion, Start: p.in.Start}
+}
+
+// number tells builds of the same name apart.
+func number(blocks []*block) diag.List {
+	type seen struct {
+		n  int
+		at hcl.Range
+	}
+	first := map[string]*seen{}
+	var diags diag.List
+	for _, blk := range blocks {
+		for _, u := range blk.uses {
+			name := u.addr.Name()
+			s := first[name]
+			if s == nil {
+				first[name] = &seen{1, u.place}
+				continue
+			}
+			s.n++
+			u.addr.Ordinal = s.n
+			diags = append(diags, diag.WarnIn(u.place, "Builds of the same name",
+				"There is another build named %s, from %s:%d. This one is shown as %s. Give the build block or this use of the source a name of its own.",
+				name, s.at.Filename, s.at.Start.Line, u.addr)...)
+		}
+	}
+	return diags
+}

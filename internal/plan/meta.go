@@ -1,0 +1,177 @@
+package plan
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/diag"
+	"ingot/internal/lang"
+	"ingot/internal/template"
+)
+
+// step is a provisioner or post-processor block with its meta-arguments
+// evaluated. They are the same for every source of the build.
+type step struct {
+	*template.Step
+	name            string
+	only, except    []string
+	overrides       map[string]*lang.Override
+	pause, timeout  time.Duration
+	maxRetries      int
+	continueOnError bool
+	keepInput       *bool
+}
+
+// runsFor reports whether only and except let the step run for a source.
+func (s *step) runsFor(u *use) bool {
+	name := u.addr.Source.String()
+	if s.only != nil {
+		return slices.Contains(s.only, name)
+	}
+	return !slices.Contains(s.except, name)
+}
+
+// meta evaluates the meta-arguments of a step. The sources of the block have
+// to be known.
+func (p *planner) meta(ctx context.Context, v *lang.View, s *template.Step, blk *block) (*step, diag.List) {
+	m := metaReader{planner: p, ctx: ctx, view: v, attrs: s.Meta}
+	st := &step{Step: s}
+	if val, ok := m.value("name", cty.String); ok {
+		st.name = val.AsString()
+	}
+	st.only = m.names("only", blk)
+	st.except = m.names("except", blk)
+	st.pause = m.duration("pause_before")
+	st.timeout = m.duration("timeout")
+	st.maxRetries = m.count("max_retries")
+	if val, ok := m.value("continue_on_error", cty.Bool); ok {
+		st.continueOnError = val.True()
+	}
+	if val, ok := m.value("keep_input_artifact", cty.Bool); ok {
+		keep := val.True()
+		st.keepInput = &keep
+	}
+	st.overrides = m.overrides(blk)
+	return st, m.diags
+}
+
+// metaReader reads the meta-arguments of one step.
+type metaReader struct {
+	*planner
+	ctx   context.Context
+	view  *lang.View
+	attrs hcl.Attributes
+	diags diag.List
+}
+
+// value returns an argument when it is set, not null and known.
+func (m *metaReader) value(name string, want cty.Type) (cty.Value, bool) {
+	a := m.attrs[name]
+	if a == nil {
+		return cty.NilVal, false
+	}
+	val, diags := m.argument(m.ctx, m.view, a, want)
+	m.diags = append(m.diags, diags...)
+	if diags.HasErrors() || val.IsNull() || !val.IsKnown() {
+		return cty.NilVal, false
+	}
+	return val, true
+}
+
+func (m *metaReader) duration(name string) time.Duration {
+	val, ok := m.value(name, cty.String)
+	if !ok || val.AsString() == "" {
+		return 0
+	}
+	at := m.attrs[name].Expr.Range()
+	d, diags := lang.ParseDuration(at, name, val.AsString())
+	if diags == nil && d < 0 {
+		diags = diag.In(at, "Invalid duration", "The argument %q cannot be negative.", name)
+	}
+	m.diags = append(m.diags, diags...)
+	return d
+}
+
+func (m *metaReader) count(name string) int {
+	val, ok := m.value(name, cty.Number)
+	if !ok {
+		return 0
+	}
+	n, exact := val.AsBigFloat().Int64()
+	if exact != 0 || n < 0 || n > 1<<30 {
+		m.diags = append(m.diags, diag.In(m.attrs[name].Expr.Range(), "Invalid number",
+			"The argument %q has to be a whole number from 0, not %s.", name, diag.Describe(val))...)
+		return 0
+	}
+	return int(n)
+}
+
+// names reads only or except and checks that the sources exist.
+func (m *metaReader) names(name string, blk *block) []string {
+	val, ok := m.value(name, cty.List(cty.String))
+	if !ok {
+		return nil
+	}
+	known := make([]string, len(blk.uses))
+	for i, u := range blk.uses {
+		known[i] = u.addr.Source.String()
+	}
+	out := []string{}
+	for i, el := range val.AsValueSlice() {
+		if el.IsNull() || !el.IsKnown() {
+			continue
+		}
+		text := el.AsString()
+		out = append(out, text)
+		if !slices.Contains(known, text) {
+			m.diags = append(m.diags, diag.In(lang.PartRange(m.attrs[name].Expr, cty.IndexIntPath(i)), "Unknown source in "+name,
+				"The build uses no source %q.%s", text, diag.Suggest(text, "sources of this build", known))...)
+		}
+	}
+	return out
+}
+
+// overrides reads override, whose keys are the names of sources.
+func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
+	a := m.attrs["override"]
+	if a == nil {
+		return nil
+	}
+	val, diags := m.view.Value(m.ctx, a.Expr)
+	m.diags = append(m.diags, diags...)
+	if diags.HasErrors() || val.IsNull() || !val.IsKnown() {
+		return nil
+	}
+	val, _ = val.Unmark()
+	if !val.Type().IsObjectType() && !val.Type().IsMapType() {
+		m.diags = append(m.diags, diag.In(a.Expr.Range(), "Wrong type",
+			"The argument override has to be an object, as in { NAME = { ARGUMENT = VALUE } }, not %s.", diag.Describe(val))...)
+		return nil
+	}
+	var known []string
+	for _, u := range blk.uses {
+		known = append(known, u.addr.Source.Name)
+	}
+	out := map[string]*lang.Override{}
+	for name, inner := range val.AsValueMap() {
+		path := cty.GetAttrPath(name)
+		at := lang.PartRange(a.Expr, path)
+		inner, _ = inner.Unmark()
+		switch {
+		case !slices.Contains(known, name):
+			m.diags = append(m.diags, diag.In(at, "Unknown source in override",
+				"The build uses no source named %q.%s", name, diag.Suggest(name, "names of the sources of this build", known))...)
+		case inner.IsNull() || !inner.IsKnown():
+		case !inner.Type().IsObjectType() && !inner.Type().IsMapType():
+			m.diags = append(m.diags, diag.In(at, "Wrong type",
+				"The override for %q has to be an object with arguments of the provisioner, not %s.", name, diag.Describe(inner))...)
+		default:
+			out[name] = &lang.Override{Values: inner.AsValueMap(), Expr: lang.PartOf(a.Expr, path)}
+		}
+	}
+	return out
+}

@@ -1,0 +1,133 @@
+package template
+
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"ingot/internal/addr"
+	"ingot/internal/diag"
+)
+
+var buildSchema = &hcl.BodySchema{
+	Attributes: []hcl.AttributeSchema{{Name: "name"}, {Name: "description"}, {Name: "sources"}},
+	Blocks: []hcl.BlockHeaderSchema{
+		{Type: "source", LabelNames: []string{"reference"}},
+		{Type: "provisioner", LabelNames: []string{"type"}},
+		{Type: "error-cleanup-provisioner", LabelNames: []string{"type"}},
+		{Type: "post-processor", LabelNames: []string{"type"}},
+		{Type: "post-processors"},
+		{Type: "hcp_packer_registry"},
+		{Type: "from", LabelNames: []string{"name"}},
+	},
+}
+
+var (
+	chainSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "post-processor", LabelNames: []string{"type"}}}}
+
+	useSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
+
+	provisionerMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "override"},
+		{Name: "pause_before"}, {Name: "timeout"}, {Name: "max_retries"}, {Name: "continue_on_error"},
+	}}
+	postProcessorMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "keep_input_artifact"},
+	}}
+)
+
+func (d *decoder) build(b *hcl.Block) diag.List {
+	out := &Build{Range: b.DefRange, body: b.Body}
+	head, _, hclDiags := b.Body.PartialContent(&hcl.BodySchema{Attributes: buildSchema.Attributes})
+	diags := diag.FromHCL(hclDiags)
+	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
+	if !HasDynamic(b.Body) {
+		content, more := out.Expand(func(body hcl.Body) hcl.Body { return body })
+		diags = append(diags, more...)
+		out.Content = content
+	}
+	d.t.Builds = append(d.t.Builds, out)
+	return diags
+}
+
+// Expand reads the blocks of the build after wrap has replaced its body by
+// one whose dynamic blocks are expanded.
+func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) {
+	content, diags := Content(wrap(b.body), buildSchema, "A build block")
+	out := &BuildContent{}
+	registries := 0
+	for _, block := range content.Blocks {
+		switch block.Type {
+		case "source":
+			use, more := sourceUse(block)
+			diags = append(diags, more...)
+			out.Uses = append(out.Uses, use)
+		case "provisioner":
+			step, more := newStep(addr.Provisioner, block)
+			diags = append(diags, more...)
+			out.Provisioners = append(out.Provisioners, step)
+		case "error-cleanup-provisioner":
+			step, more := newStep(addr.ErrorCleanup, block)
+			diags = append(diags, more...)
+			if first := out.ErrorCleanup; first != nil {
+				diags = append(diags, diag.In(block.DefRange, "More than one error-cleanup-provisioner",
+					"A build block has at most one error-cleanup-provisioner; the first is at %s:%d.", first.Range.Filename, first.Range.Start.Line)...)
+				continue
+			}
+			out.ErrorCleanup = step
+		case "post-processor":
+			step, more := newStep(addr.PostProcessor, block)
+			diags = append(diags, more...)
+			out.Chains = append(out.Chains, []*Step{step})
+		case "post-processors":
+			chain, more := newChain(block)
+			diags = append(diags, more...)
+			if len(chain) > 0 {
+				out.Chains = append(out.Chains, chain)
+			}
+		case "hcp_packer_registry":
+			if registries++; registries > 1 {
+				diags = append(diags, diag.In(block.DefRange, "More than one hcp_packer_registry", "A build block has at most one hcp_packer_registry block.")...)
+			}
+			diags = append(diags, registryNotServed(block.DefRange)...)
+		case "from":
+			diags = append(diags, diag.WarnIn(block.DefRange, "The block has no effect",
+				"A from block is not used by anything. List the sources of the build in its argument sources.")...)
+		}
+	}
+	return out, diags
+}
+
+func sourceUse(b *hcl.Block) (*SourceUse, diag.List) {
+	head, rest, hclDiags := b.Body.PartialContent(useSchema)
+	return &SourceUse{
+		Ref: b.Labels[0], RefRange: b.LabelRanges[0],
+		Name: head.Attributes["name"], Body: rest, Range: b.DefRange,
+	}, diag.FromHCL(hclDiags)
+}
+
+func newChain(b *hcl.Block) ([]*Step, diag.List) {
+	content, diags := Content(b.Body, chainSchema, "A post-processors block")
+	var chain []*Step
+	for _, block := range content.Blocks {
+		step, more := newStep(addr.PostProcessor, block)
+		diags = append(diags, more...)
+		chain = append(chain, step)
+	}
+	return chain, diags
+}
+
+func newStep(kind addr.StepKind, b *hcl.Block) (*Step, diag.List) {
+	schema := provisionerMeta
+	if kind == addr.PostProcessor {
+		schema = postProcessorMeta
+	}
+	head, rest, hclDiags := b.Body.PartialContent(schema)
+	diags := diag.FromHCL(hclDiags)
+	if only, except := head.Attributes["only"], head.Attributes["except"]; only != nil && except != nil {
+		diags = append(diags, diag.In(except.Range, "Both only and except",
+			"A %s has either only (line %d) or except, not both. Remove one of them.", kind, only.Range.Start.Line)...)
+	}
+	return &Step{
+		Kind: kind, Type: b.Labels[0], TypeRange: b.LabelRanges[0],
+		Meta: head.Attributes, Body: rest, Range: b.DefRange,
+	}, diags
+}

@@ -1,0 +1,138 @@
+// Package template reads template files into a typed model. It evaluates
+// nothing: expressions and the bodies of sources, steps and data sources stay
+// as they were written, with their place, for package lang and package plan.
+package template
+
+import (
+	"github.com/hashicorp/go-version"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/addr"
+)
+
+// Template is everything that the files of one template declare.
+type Template struct {
+	// Dir is the template's directory as it was given on the command line:
+	// what path.root shows.
+	Dir string
+	// Sources is the text of every file that was read, by the name that
+	// ranges use, for showing findings.
+	Sources map[string][]byte
+	// AutoVarFiles are the *.auto.pkrvars.hcl and then the
+	// *.auto.pkrvars.json files of the directory, in order of precedence,
+	// lowest first; empty when a single file was loaded.
+	AutoVarFiles []string
+
+	RequiredPlugins []*RequiredPlugin
+	Variables       []*Variable
+	Locals          []*Local
+	Data            []*Data
+	SourceBlocks    []*Source
+	Builds          []*Build
+
+	// workDir is what relative paths start from; empty is the process's.
+	workDir string
+}
+
+// RequiredPlugin is one entry of required_plugins.
+type RequiredPlugin struct {
+	// Accessor is the local name that component types start with.
+	Accessor string
+	// Address is the plugin's source address.
+	Address string
+	Version version.Constraints
+	Range   hcl.Range
+}
+
+// Variable is a variable block, or an entry of a variables block.
+type Variable struct {
+	Name        string
+	Description string
+	// Type is the declared type constraint, cty.NilType when there is none.
+	Type cty.Type
+	// Defaults fills in optional attributes; often nil.
+	Defaults *typeexpr.Defaults
+	// Default is nil when the variable has to be set.
+	Default     hcl.Expression
+	Sensitive   bool
+	Validations []*Validation
+	Range       hcl.Range
+}
+
+// Validation is one rule for a variable's value.
+type Validation struct {
+	Condition hcl.Expression
+	Message   string
+	Range     hcl.Range
+}
+
+// Local is a local block, or an entry of a locals block.
+type Local struct {
+	Name      string
+	Expr      hcl.Expression
+	Sensitive bool
+	Range     hcl.Range
+}
+
+// Data is a data block.
+type Data struct {
+	Type, Name string
+	Body       hcl.Body
+	Range      hcl.Range
+	TypeRange  hcl.Range
+}
+
+// Source is a source block.
+type Source struct {
+	Addr      addr.Source
+	Body      hcl.Body
+	Range     hcl.Range
+	TypeRange hcl.Range
+}
+
+// Build is a build block.
+type Build struct {
+	// Name, Description and Sources are nil when not set.
+	Name, Description, Sources *hcl.Attribute
+	// Content is what is in the block; nil while dynamic blocks have to be
+	// expanded first, see Expand.
+	Content *BuildContent
+	Range   hcl.Range
+
+	body hcl.Body
+}
+
+// BuildContent is the blocks inside a build block.
+type BuildContent struct {
+	Uses         []*SourceUse
+	Provisioners []*Step
+	ErrorCleanup *Step
+	Chains       [][]*Step
+}
+
+// SourceUse is a source block inside a build block: a use of a source with
+// additions.
+type SourceUse struct {
+	// Ref is the label, "T.N" or "source.T.N".
+	Ref      string
+	RefRange hcl.Range
+	// Name is the local name, or nil.
+	Name *hcl.Attribute
+	// Body is the additional attributes.
+	Body  hcl.Body
+	Range hcl.Range
+}
+
+// Step is a provisioner or post-processor block.
+type Step struct {
+	Kind      addr.StepKind
+	Type      string
+	TypeRange hcl.Range
+	// Meta are the meta-arguments that are set, such as only and timeout.
+	Meta hcl.Attributes
+	// Body is the component's own configuration.
+	Body  hcl.Body
+	Range hcl.Range
+}
