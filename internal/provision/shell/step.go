@@ -31,7 +31,7 @@ var _ component.Keyed = (*step)(nil)
 // Apply runs the scripts in order and stops at the first that fails.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
 	if caps := t.Comm.Caps(); !caps.Run || !caps.Put {
-		return fmt.Errorf("shell: the communicator %q cannot run scripts on a machine: %w", caps.Transport, component.ErrUnsupported)
+		return fmt.Errorf("shell: this build has no machine to run scripts on (communicator %q); use shell-local for scripts on this one: %w", caps.Transport, component.ErrUnsupported)
 	}
 	env := s.Assemble(shellenv.Supplied(t.Template, t.HTTPAddr))
 	for _, src := range s.sources() {
