@@ -1,0 +1,280 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/net/proxy"
+
+	"ingot/internal/component"
+	"ingot/internal/retry"
+)
+
+// tcpKeepAlive is the operating system's interval; it keeps connections open
+// in firewalls and finds dead ones where SSH keep-alives are turned off.
+const tcpKeepAlive = 5 * time.Second
+
+// dialFunc opens a stream to an address.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// route is the way to a machine: straight, through a SOCKS5 proxy or through
+// a bastion, whose connection it keeps.
+type route struct {
+	direct dialFunc
+
+	mu      sync.Mutex // guards what follows
+	bastion *link
+}
+
+// settings is what one attempt to connect is made with. It is worked out
+// again for every attempt, because endpoints change.
+type settings struct {
+	address string // host:port of the machine
+	creds   credentials
+	known   []ssh.PublicKey
+	keys    *hostKeys
+
+	ciphers, kex []string
+	ioLimit      time.Duration
+	keepAlive    time.Duration
+
+	proxyAddress string // empty for none
+	proxyAuth    *proxy.Auth
+
+	bastionAddress string // empty for none
+	bastionCreds   credentials
+	bastionKeys    *hostKeys
+}
+
+// open makes a stream to the machine's SSH port.
+func (t *route) open(ctx context.Context, s *settings, w *watch, limit time.Duration) (net.Conn, error) {
+	switch {
+	case s.bastionAddress != "":
+		return t.throughBastion(ctx, s, w, limit)
+	case s.proxyAddress != "":
+		w.enter(stageTCP)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("proxy "+s.proxyAddress, limit))
+		defer cancel()
+		d, err := proxy.SOCKS5("tcp", s.proxyAddress, s.proxyAuth, forward{t.direct})
+		if err != nil {
+			return nil, fmt.Errorf("ssh: proxy %s: %w", s.proxyAddress, err)
+		}
+		c, err := d.(proxy.ContextDialer).DialContext(ctx, "tcp", s.address)
+		return c, because(ctx, err)
+	}
+	w.enter(stageTCP)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address, limit))
+	defer cancel()
+	c, err := t.direct(ctx, "tcp", s.address)
+	return c, because(ctx, err)
+}
+
+// forward adapts a dialFunc to what the proxy package asks for.
+type forward struct{ dial dialFunc }
+
+func (f forward) Dial(network, address string) (net.Conn, error) {
+	return f.dial(context.Background(), network, address)
+}
+
+func (f forward) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f.dial(ctx, network, address)
+}
+
+// throughBastion connects to the bastion, unless there is a connection
+// already, and from there to the machine.
+func (t *route) throughBastion(ctx context.Context, s *settings, w *watch, limit time.Duration) (net.Conn, error) {
+	b, err := t.reachBastion(ctx, s, w, limit)
+	if err != nil {
+		return nil, err
+	}
+	w.enter(stageTCP)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address+" from the bastion", limit))
+	defer cancel()
+	c, err := b.client.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return nil, fmt.Errorf("from the bastion %s: %w", s.bastionAddress, because(ctx, err))
+	}
+	return c, nil
+}
+
+func (t *route) reachBastion(ctx context.Context, s *settings, w *watch, limit time.Duration) (*link, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.bastion != nil && t.bastion.alive() {
+		return t.bastion, nil
+	}
+	w.enter(stageBastion)
+	v, err := s.bastionKeys.forHost(s.bastionAddress, nil)
+	if err != nil {
+		return nil, final(err)
+	}
+	tcp, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to the bastion "+s.bastionAddress, limit))
+	conn, err := t.direct(tcp, "tcp", s.bastionAddress)
+	err = because(tcp, err)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	// A person may have to type something.
+	if s.bastionCreds.ask != nil {
+		limit = max(limit, 2*time.Minute)
+	}
+	h := handshake{address: s.bastionAddress, creds: &s.bastionCreds, verdict: v, settings: s, limit: limit, entered: func(stage) {}}
+	l, err := h.do(ctx, conn)
+	var refused *AuthError
+	if errors.As(err, &refused) {
+		// The bastion is not being installed: it will not change its mind.
+		return nil, final(fmt.Errorf("bastion: %w", err))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bastion %s: %w", s.bastionAddress, err)
+	}
+	s.bastionKeys.trust(w.r, s.bastionAddress, v)
+	l.keepAlive(s.keepAlive)
+	t.bastion = l
+	return l, nil
+}
+
+// close ends the connection to the bastion.
+func (t *route) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.bastion != nil {
+		t.bastion.close()
+		t.bastion = nil
+	}
+}
+
+// slowError says that one step took longer than it may.
+type slowError struct {
+	what  string
+	limit time.Duration
+}
+
+// errSlow is the cause of a context that limits one step.
+func errSlow(what string, limit time.Duration) error { return slowError{what, limit} }
+
+func (e slowError) Error() string {
+	return fmt.Sprintf("%s took longer than %s", e.what, e.limit.Round(time.Millisecond))
+}
+
+func (slowError) RetryClass() retry.Class { return retry.Transient }
+
+// because puts ctx's cause in place of an error that only says that ctx has
+// ended.
+func because(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// joinHostPort is net.JoinHostPort for a number.
+func joinHostPort(host string, port int) string {
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// configure makes the settings of an attempt. Its errors are final.
+func (d *dialer) configure(r component.Run, e component.Endpoint, pins *pins) (*settings, error) {
+	c := e.Connection
+	if c == nil {
+		c = &component.Connection{}
+	}
+	if e.Host == "" {
+		return nil, retry.As(retry.Transient, errors.New("the machine has no address yet"))
+	}
+	known, err := expected(append(append([]string{}, c.SSHHostKey...), e.HostKeys...))
+	if err != nil {
+		return nil, final(err)
+	}
+	if err := checkAlgorithms(c); err != nil {
+		return nil, final(err)
+	}
+	port := e.Port
+	if port == 0 {
+		port = c.SSHPort
+	}
+	if port == 0 {
+		port = 22
+	}
+	s := &settings{
+		address: joinHostPort(e.Host, port), known: known,
+		ciphers: c.SSHCiphers, kex: c.SSHKEXAlgos,
+		ioLimit: c.SSHReadWriteTimeout, keepAlive: c.SSHKeepAliveInterval,
+		creds: credentials{
+			user: c.SSHUsername, password: c.SSHPassword, keyBytes: c.SSHPrivateKey,
+			keyFile: expandHome(c.SSHPrivateKeyFile, d.deps.Home), keyName: "ssh_private_key_file",
+			certFile: expandHome(c.SSHCertificateFile, d.deps.Home), certName: "ssh_certificate_file",
+		},
+	}
+	if s.keepAlive == 0 {
+		s.keepAlive = 5 * time.Second
+	}
+	if c.SSHAgentAuth {
+		if s.creds.agent = d.deps.AgentSocket; s.creds.agent == "" {
+			return nil, final(errors.New("ssh: ssh_agent_auth is set but there is no SSH agent; start one and set SSH_AUTH_SOCK"))
+		}
+	}
+	pins.configure(c, d.deps.Home)
+	s.keys, s.bastionKeys = &pins.machine, &pins.bastion
+	if c.SSHProxyHost != "" {
+		s.throughProxy(c)
+	}
+	if c.SSHBastionHost != "" {
+		return s, d.bastion(r, c, s)
+	}
+	return s, nil
+}
+
+func (s *settings) throughProxy(c *component.Connection) {
+	port := c.SSHProxyPort
+	if port == 0 {
+		port = 1080
+	}
+	s.proxyAddress = joinHostPort(c.SSHProxyHost, port)
+	if c.SSHProxyUsername != "" || c.SSHProxyPassword != "" {
+		s.proxyAuth = &proxy.Auth{User: c.SSHProxyUsername, Password: c.SSHProxyPassword}
+	}
+}
+
+// bastion adds the way through the bastion.
+func (d *dialer) bastion(r component.Run, c *component.Connection, s *settings) error {
+	port := c.SSHBastionPort
+	if port == 0 {
+		port = 22
+	}
+	s.bastionAddress = joinHostPort(c.SSHBastionHost, port)
+	b := credentials{
+		user: c.SSHBastionUsername, password: c.SSHBastionPassword,
+		keyFile: expandHome(c.SSHBastionPrivateKeyFile, d.deps.Home), keyName: "ssh_bastion_private_key_file",
+		certFile: expandHome(c.SSHBastionCertFile, d.deps.Home), certName: "ssh_bastion_certificate_file",
+	}
+	if b.user == "" {
+		b.user = c.SSHUsername
+	}
+	if b.keyFile == "" {
+		b.keyFile, b.keyName = s.creds.keyFile, s.creds.keyName
+		if b.certFile == "" {
+			b.certFile, b.certName = s.creds.certFile, s.creds.certName
+		}
+	}
+	if c.SSHBastionAgentAuth {
+		if b.agent = d.deps.AgentSocket; b.agent == "" {
+			return final(errors.New("ssh: ssh_bastion_agent_auth is set but there is no SSH agent; start one and set SSH_AUTH_SOCK"))
+		}
+	}
+	if c.SSHBastionInteractive {
+		if r.Prompt == nil || !r.Prompt.Interactive() {
+			return final(errors.New("ssh: ssh_bastion_interactive is set but there is no terminal to ask at"))
+		}
+		b.ask = r.Prompt.Ask
+	}
+	s.bastionCreds = b
+	return nil
+}
