@@ -1,0 +1,67 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"ingot/internal/component"
+	"ingot/internal/dockerengine"
+	"ingot/internal/retry"
+)
+
+// pull fetches the image from its registry.
+func (j *job) pull(ctx context.Context, r component.Run) error {
+	c := j.config
+	named, err := reference.ParseNormalizedNamed(c.Image)
+	if err != nil {
+		return retry.As(retry.User, fmt.Errorf("docker: image %q: %w", c.Image, err))
+	}
+	auth, err := c.Login.Header(ctx, j.env, named)
+	if err != nil {
+		return err
+	}
+	opts := client.ImagePullOptions{RegistryAuth: auth}
+	platform, err := dockerengine.ParsePlatform(c.Platform)
+	if err != nil {
+		return err
+	}
+	if platform != nil {
+		opts.Platforms = []ocispec.Platform{*platform}
+	}
+	r.Say("Pulling Docker image: " + c.Image)
+	stream, err := j.engine.ImagePull(ctx, c.Image, opts)
+	if err != nil {
+		return j.explainPull(err)
+	}
+	defer stream.Close()
+	out, err := dockerengine.Follow(r.Events, stream.JSONMessages(ctx))
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return j.explainPull(err)
+	}
+	j.source.digest = out.Digest()
+	return nil
+}
+
+// explainPull says what to do about an image that cannot be pulled.
+func (j *job) explainPull(err error) error {
+	name := j.config.Image
+	wrapped := j.engine.Explain("pull "+name, err)
+	switch {
+	case errors.Is(err, context.Canceled), dockerengine.Lost(err):
+		return wrapped
+	case retry.ClassOf(wrapped) == retry.Permission:
+		return fmt.Errorf("%w: the registry wants other credentials, or the image does not exist: set login = true with login_username and login_password (and login_server for a registry other than the image's), use ecr_login for Amazon ECR, or run `docker login`", wrapped)
+	case cerrdefs.IsNotFound(err), retry.ClassOf(wrapped) == retry.User:
+		return fmt.Errorf("%w: check the name, the tag and, with platform, whether the image exists for it; with pull = false an image is used that is on the engine already", wrapped)
+	}
+	return wrapped
+}
