@@ -63,3 +63,64 @@ func TestJSONGolden(t *testing.T) {
 	}
 	golden(t, "events.jsonl", out.Bytes())
 }
+
+func TestMachineGolden(t *testing.T) {
+	var out bytes.Buffer
+	m := NewMachine(&out)
+	if err := play(m, script()); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "machine.txt", out.Bytes())
+}
+
+func TestMachineRecord(t *testing.T) {
+	var out bytes.Buffer
+	m := NewMachine(&out)
+	m.Record("null.a", "template-builder", "a,b", "c\r\nd")
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(out.Bytes(), []byte(","))
+	if got, want := string(rest), "null.a,template-builder,a%!(PACKER_COMMA)b,c\\r\\nd\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for name, env := range map[string]map[string]string{
+		"log-file.txt":   {"PACKER_LOG_PATH": path, "INGOT_LOG": "1"},
+		"log-screen.txt": {"PACKER_LOG": "1"},
+		"none":           {"PACKER_LOG": "0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var screen bytes.Buffer
+			secrets := NewRedactor()
+			secrets.Add("c0ffee")
+			l, err := OpenLog(func(k string) string { return env[k] }, &screen, secrets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := play(l, script()); err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case env["PACKER_LOG_PATH"] != "":
+				text, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden(t, name, text)
+				if screen.Len() > 0 {
+					t.Errorf("written to the screen too: %q", &screen)
+				}
+			case env["PACKER_LOG"] == "1":
+				golden(t, name, screen.Bytes())
+			default:
+				if screen.Len() > 0 {
+					t.Errorf("a log that nobody asked for: %q", &screen)
+				}
+			}
+		})
+	}
+}

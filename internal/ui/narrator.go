@@ -33,6 +33,22 @@ type note struct {
 	// fault says that the note is about something that went wrong in the
 	// run itself: it goes to standard error.
 	fault bool
+	// result is set on the notes of the closing blocks.
+	result *result
+}
+
+// result is what a note of the closing blocks is about.
+type result struct {
+	// err is the error of the build; failed, on the title above them, how
+	// many there are.
+	err    error
+	failed int
+	// artifact is number index (from 0) of count artifacts of the build,
+	// which failed when kept is set.
+	listed       bool
+	artifact     *component.Artifact
+	index, count int
+	kept         bool
 }
 
 // narrator turns events into notes in the shape that Packer's users and
@@ -40,8 +56,8 @@ type note struct {
 type narrator struct {
 	// header asks for the "output will be in this color." lines.
 	header bool
-	// quietTransfers leaves progress and waiting to a live view.
-	quietTransfers bool
+	// live leaves transfers and waits that are under way to a live view.
+	live bool
 
 	order []addr.Build
 	told  map[addr.Build]*told
@@ -213,7 +229,7 @@ func (n *narrator) stepStarted(s *component.Stamped, t *told, line note, say fun
 
 // waiting prints a reason when it is new, and every half minute.
 func (n *narrator) waiting(e component.Waiting, now time.Duration, t *told, line note, say func(note)) {
-	if n.quietTransfers {
+	if n.live {
 		return
 	}
 	known := t.waits[e.For] || len(t.waits) >= waitsKept
@@ -242,9 +258,6 @@ func waitText(e component.Waiting) string {
 // progress prints the label when a transfer begins, then a line for each
 // quarter or each ten seconds, none more often than once a second.
 func (n *narrator) progress(e component.Progress, s *component.Stamped, t *told, line note, say func(note)) {
-	if n.quietTransfers {
-		return
-	}
 	if i := strings.Index(line.prefix, "==>"); i == 0 {
 		line.prefix = "   " + line.prefix[3:]
 	}
@@ -260,8 +273,10 @@ func (n *narrator) progress(e component.Progress, s *component.Stamped, t *told,
 			t.transfers = map[string]*transfer{}
 		}
 		t.transfers[key] = x
-		line.text = label
-		say(line)
+		if !n.live {
+			line.text = label
+			say(line)
+		}
 	}
 	if e.Finished {
 		delete(t.transfers, key)
@@ -269,6 +284,9 @@ func (n *narrator) progress(e component.Progress, s *component.Stamped, t *told,
 			line.text = fmt.Sprintf("%s: %s in %s", label, FormatBytes(e.Done), SpellDuration(s.Since-x.begun))
 			say(line)
 		}
+		return
+	}
+	if n.live {
 		return
 	}
 	quarter := int64(0)
@@ -302,17 +320,19 @@ func (n *narrator) close(e component.RunEnded, say func(note)) {
 		n.list("\n==> Artifacts that exist all the same:", say, func(t *told) bool { return t.ended })
 		return
 	}
-	failed := false
+	var failed []addr.Build
 	for _, b := range n.order {
-		t := n.told[b]
-		if t.err == nil {
-			continue
+		if n.told[b].err != nil {
+			failed = append(failed, b)
 		}
-		if !failed {
-			failed = true
-			say(note{text: "\n==> Some builds didn't complete successfully and had errors:", tone: redTone, fault: true})
-		}
-		say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, t.err), tone: redTone, fault: true})
+	}
+	if len(failed) > 0 {
+		say(note{text: "\n==> Some builds didn't complete successfully and had errors:", tone: redTone, fault: true,
+			result: &result{failed: len(failed)}})
+	}
+	for _, b := range failed {
+		err := n.told[b].err
+		say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, err), tone: redTone, fault: true, result: &result{err: err}})
 	}
 	good := n.list("\n==> Builds finished. The artifacts of successful builds are:", say,
 		func(t *told) bool { return t.ended && t.err == nil })
@@ -332,7 +352,7 @@ func (n *narrator) list(title string, say func(note), want func(*told) bool) boo
 		if !want(t) {
 			continue
 		}
-		for _, a := range t.artifacts {
+		for i, a := range t.artifacts {
 			if !any {
 				any = true
 				say(note{text: title})
@@ -341,7 +361,9 @@ func (n *narrator) list(title string, say func(note), want func(*told) bool) boo
 			if a != nil {
 				text = a.Summary
 			}
-			say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, text), tone: t.tone})
+			say(note{build: b, text: fmt.Sprintf("--> %s: %s", b, text), tone: t.tone, result: &result{
+				listed: true, artifact: a, index: i, count: len(t.artifacts), kept: t.err != nil,
+			}})
 		}
 	}
 	return any

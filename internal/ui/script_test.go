@@ -1,8 +1,10 @@
 package ui
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,6 +135,7 @@ func script() []component.Stamped {
 	at(41*time.Second, gamma, none, component.BuildEnded{Duration: 41 * time.Second, Artifacts: []*component.Artifact{disk},
 		Err: errors.New("post-processor manifest: disk full")})
 	at(41*time.Second, whole, none, component.RunEnded{Duration: 41*time.Second + 5*ms, Failed: 2})
+	slices.SortStableFunc(out, func(a, b component.Stamped) int { return cmp.Compare(a.Since, b.Since) })
 	return out
 }
 
