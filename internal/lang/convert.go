@@ -23,7 +23,7 @@ type conversion struct {
 // to strings; where a list is wanted, a single value is a list of one, and a
 // string with commas is a list of its parts.
 func convertWeakly(val cty.Value, want cty.Type) (conversion, error) {
-	c, err := convert.Convert(val, want)
+	c, err := convertLinearly(val, want)
 	if err == nil {
 		return conversion{value: c}, nil
 	}
@@ -54,7 +54,7 @@ func convertWeakly(val cty.Value, want cty.Type) (conversion, error) {
 // Convert converts a value strictly, as templates do in general: numbers and
 // bools from and to strings. The error says where inside the value it failed.
 func Convert(val cty.Value, want cty.Type) (cty.Value, error) {
-	c, err := convert.Convert(val, want)
+	c, err := convertLinearly(val, want)
 	if err != nil {
 		return cty.UnknownVal(want), errors.New(pathError(err))
 	}
@@ -76,6 +76,22 @@ func PartOf(expr hcl.Expression, path cty.Path) hcl.Expression {
 
 // PartRange is the place of PartOf.
 func PartRange(expr hcl.Expression, path cty.Path) hcl.Range { return PartOf(expr, path).Range() }
+
+// convertLinearly is convert.Convert with a short cut for what nearly every
+// list in a template is. The library compares the type of each element with
+// that of all others, which is slow for thousands of them.
+func convertLinearly(val cty.Value, want cty.Type) (cty.Value, error) {
+	if want.IsListType() && val.Type().IsTupleType() && val.IsKnown() && !val.IsNull() && !val.IsMarked() && val.LengthInt() > 0 {
+		uniform := true
+		for _, t := range val.Type().TupleElementTypes() {
+			uniform = uniform && t.Equals(want.ElementType())
+		}
+		if uniform {
+			return cty.ListVal(val.AsValueSlice()), nil
+		}
+	}
+	return convert.Convert(val, want)
+}
 
 // pathError says where inside a value a conversion failed.
 func pathError(err error) string {

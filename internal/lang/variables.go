@@ -14,6 +14,9 @@ import (
 	"ingot/internal/template"
 )
 
+// UnsetVariable is the summary of the finding that a variable has no value.
+const UnsetVariable = "Unset variable"
+
 const envPrefix = "PKR_VAR_"
 
 // given is one value for a variable, from one of the places that can set it.
@@ -127,7 +130,7 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 }
 
 func unset(v *template.Variable) diag.List {
-	return diag.In(v.Range, "Unset variable", "The variable %q has no default and was not given a value. Set it in one of these ways:\n"+
+	return diag.In(v.Range, UnsetVariable, "The variable %q has no default and was not given a value. Set it in one of these ways:\n"+
 		"  -var '%s=VALUE' on the command line\n"+
 		"  %s = VALUE in a file given with -var-file, or in a *.auto.pkrvars.hcl file of the template's folder\n"+
 		"  the environment variable %s%s", v.Name, v.Name, v.Name, envPrefix, v.Name)
@@ -216,7 +219,7 @@ func convertVariable(v *template.Variable, val cty.Value, want cty.Type, g given
 	if v.Defaults != nil && !val.IsNull() && val.IsWhollyKnown() {
 		val = v.Defaults.Apply(val)
 	}
-	c, err := convert.Convert(val, want)
+	c, err := convertLinearly(val, want)
 	if err == nil {
 		return c, nil
 	}

@@ -40,12 +40,12 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection)
 		if !s.runsFor(u) {
 			continue
 		}
-		st, more := binder.provisioner(ctx, s, addr.Step{Kind: addr.Provisioner, Index: i, Type: s.Type, Name: s.name})
+		st, more := binder.provisioner(ctx, s, s.address(0, i))
 		diags = append(diags, more...)
 		b.Provisioners = append(b.Provisioners, st)
 	}
 	if s := blk.errorCleanup; s != nil && s.runsFor(u) {
-		st, more := binder.provisioner(ctx, s, addr.Step{Kind: addr.ErrorCleanup, Type: s.Type, Name: s.name})
+		st, more := binder.provisioner(ctx, s, s.address(0, 0))
 		diags = append(diags, more...)
 		b.ErrorCleanup = st
 	}
@@ -163,7 +163,7 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 	var out Chain
 	var diags diag.List
 	for i, s := range steps {
-		a := addr.Step{Kind: addr.PostProcessor, Chain: index, Index: i, Type: s.Type, Name: s.name}
+		a := s.address(index, i)
 		if sel.cuts(a.Label()) {
 			break // the rest would work on an artifact that is not made
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/addr"
 	"ingot/internal/diag"
 	"ingot/internal/lang"
 	"ingot/internal/template"
@@ -24,6 +25,11 @@ type step struct {
 	maxRetries      int
 	continueOnError bool
 	keepInput       *bool
+}
+
+// address names the step at a position among those of its kind and chain.
+func (s *step) address(chain, index int) addr.Step {
+	return addr.Step{Kind: s.Kind, Chain: chain, Index: index, Type: s.Type, Name: s.name}
 }
 
 // runsFor reports whether only and except let the step run for a source.
