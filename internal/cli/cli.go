@@ -7,15 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"ingot/internal/builder/oci"
 )
 
 // Exit codes. They are Packer's.
@@ -59,9 +56,6 @@ type app struct {
 
 // Main runs one command line and returns the exit code.
 func Main(args []string, streams Streams) int {
-	if len(args) > 1 && args[1] == oci.SandboxCommand {
-		return oci.SandboxMain(args[1:])
-	}
 	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
 	root := a.rootCommand(filepath.Base(args[0]))
 	line := normaliseFlags(root, args[1:])
@@ -154,34 +148,4 @@ func oneTemplate(cmd *cobra.Command, args []string) error {
 		}
 	}
 	return usageError{errors.New(what), cmd}
-}
-
-// logWriter is where PACKER_LOG sends the log: nil for nowhere. The caller
-// closes it.
-func (a *app) logWriter() (io.WriteCloser, error) {
-	path := firstOf(a.getenv("INGOT_LOG_PATH"), a.getenv("PACKER_LOG_PATH"))
-	if path != "" {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("log file: %w", err)
-		}
-		return f, nil
-	}
-	if on := firstOf(a.getenv("INGOT_LOG"), a.getenv("PACKER_LOG")); on != "" && on != "0" {
-		return nopCloser{a.streams.Err}, nil
-	}
-	return nil, nil
-}
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
-
-func firstOf(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

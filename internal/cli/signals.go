@@ -65,7 +65,7 @@ func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
 // Streams are the program's standard streams.
 type Streams struct {
 	In       io.Reader
-	Out, Err io.Writer
+	Out, Err *os.File
 }
 
 // OSStreams returns the process's own streams.

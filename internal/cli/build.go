@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"ingot/internal/component"
+	"ingot/internal/engine"
+	"ingot/internal/journal"
+	"ingot/internal/retry"
+	"ingot/internal/ui"
+)
+
+type buildFlags struct {
+	templateFlags
+	colors     ui.ColorMode
+	debug      bool
+	force      bool
+	json       bool
+	timestamps bool
+	parallel   int
+	onError    string
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var f buildFlags
+	c := &cobra.Command{
+		Use:   "build [flags] TEMPLATE",
+		Short: "Build the images that a template describes",
+		Long: `Builds every image that the template describes, several at a time. TEMPLATE is
+a folder with *.pkr.hcl files, or one such file.
+
+Ctrl-C stops the builds and releases what they hold; a second one stops waiting
+for the release (ingot reap does the rest later); a third one ends at once.`,
+		Example: `  ingot build .
+  ingot build -var 'version=1.2' -only='docker.*' image.pkr.hcl
+  ingot build -on-error=ask -debug .
+  ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
+		Args: oneTemplate,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), f, args[0]) },
+	}
+	f.register(c)
+	fl := c.Flags()
+	fl.BoolVar(&f.force, "force", false, "replace existing output and artifacts")
+	fl.StringVar(&f.onError, "on-error", string(engine.Cleanup), "after a failure: cleanup, abort (leave everything), ask, or run-cleanup-provisioner `mode`")
+	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
+	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
+	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
+	fl.Lookup("color").NoOptDefVal = "true"
+	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
+	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
+	return c
+}
+
+func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) {
+	onError, err := engine.ParseOnError(f.onError)
+	if err != nil {
+		return fmt.Errorf("-on-error: %w", err)
+	}
+	d, err := findDirs(a.getenv)
+	if err != nil {
+		return err
+	}
+	screen, err := a.openScreen(f)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, screen.close()) }()
+	if f.debug {
+		f.parallel = 1
+		screen.notice("Debug mode enabled. Builds will not be parallelized.")
+	}
+	steps := climb(ctx, screen.notice, func(code int) { screen.close(); exitNow(code) })
+	defer steps.stop()
+
+	p, bad, err := a.plan(steps.work, f.templateFlags, path, planFor{build: true}, screen)
+	if err != nil {
+		return err
+	}
+	a.mentionLeftovers(d, screen)
+	run, err := a.openRun(ctx, d, path)
+	if err != nil {
+		return err
+	}
+	res, err := engine.Run(steps.work, p, engine.Options{
+		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
+		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
+		Parallel: f.parallel, OnError: onError, Force: f.force, Debug: f.debug,
+		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, Sensitive: screen.secrets.Add, Release: steps.release,
+	})
+	err = errors.Join(err, run.close(ctx))
+	if err == nil && (bad || res.Failed() > 0 || res.Interrupted != nil) {
+		err = exitError{exitFailure} // said already
+	}
+	return err
+}
+
+// run is a journal that is open for a run.
+type openRun struct {
+	id     string
+	store  journal.Store
+	log    journal.Log
+	ledger *journal.Ledger
+}
+
+func (a *app) openRun(ctx context.Context, d dirs, template string) (*openRun, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("run id: %w", err)
+	}
+	r := &openRun{id: id.String(), store: journal.FileStore{Dir: runsDir(d)}}
+	info := journal.ThisProcess(r.id, a.start)
+	info.Template, info.Version = template, version
+	if r.log, err = r.store.Create(ctx, info); err != nil {
+		return nil, err
+	}
+	r.ledger = journal.NewLedger(r.log, a.reapers(), component.SystemClock{})
+	// Scripts and plugins know the run by this name.
+	return r, os.Setenv("PACKER_RUN_UUID", r.id)
+}
+
+// close ends the journal; when nothing is left open it goes away.
+func (r *openRun) close(ctx context.Context) error {
+	st, err := r.log.State()
+	if err == nil && len(st.Open) == 0 {
+		err = r.store.Remove(ctx, r.log)
+	}
+	return errors.Join(err, r.log.Close())
+}
+
+// mentionLeftovers says once that crashed runs have left something behind.
+func (a *app) mentionLeftovers(d dirs, screen *screen) {
+	states, err := journal.FileStore{Dir: runsDir(d)}.List(context.Background())
+	if err != nil {
+		return // the run's own journal will meet the same problem and say it
+	}
+	runs, things := 0, 0
+	for _, st := range states {
+		if !st.Alive && len(st.Open) > 0 {
+			runs++
+			things += len(st.Open)
+		}
+	}
+	if things > 0 {
+		screen.warn(fmt.Sprintf("%d earlier %s ended without releasing %d %s. 'ingot reap -dry-run' lists, 'ingot reap' removes.",
+			runs, plural(runs, "run", "runs"), things, plural(things, "resource", "resources")))
+	}
+}
+
+// screen is where a command's output goes.
+type screen struct {
+	app     *app
+	json    *ui.JSON
+	machine *ui.Machine
+	sink    ui.Sink
+	prompt  component.Prompter
+	secrets *ui.Redactor
+	colors  ui.ColorMode
+	closers []func() error
+}
+
+func (a *app) openScreen(f buildFlags) (*screen, error) {
+	s := &screen{app: a, secrets: ui.NewRedactor(), prompt: ui.NoPrompter{}, colors: f.colors}
+	log, err := ui.OpenLog(a.getenv, a.streams.Err, s.secrets)
+	if err != nil {
+		return nil, err
+	}
+	var main ui.Sink
+	switch {
+	case f.json:
+		s.json = ui.NewJSON(a.streams.Out)
+		main = s.json
+	case a.machineReadable:
+		s.machine = ui.NewMachine(a.streams.Out)
+		main = s.machine
+	default:
+		human := ui.NewHuman(a.streams.Out, a.streams.Err, ui.HumanOptions{
+			Color: f.colors, Timestamps: f.timestamps, NoLive: log.OnScreen(), Getenv: a.getenv,
+		})
+		main = human
+		p := ui.NewPrompter(human)
+		s.prompt = p
+		s.closers = append(s.closers, p.Close)
+	}
+	s.sink = s.secrets.Wrap(ui.Fanout(main, log))
+	s.closers = append(s.closers, s.sink.Close)
+	return s, nil
+}
+
+func (s *screen) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// notice prints a line that belongs to no build.
+func (s *screen) notice(text string) {
+	s.sink.Handle(component.Stamped{At: s.app.start, Event: component.Message{Text: text}})
+}
+
+func (s *screen) warn(text string) {
+	s.sink.Handle(component.Stamped{At: s.app.start, Event: component.Warning{Summary: text}})
+}
+
+// colorFlag is -color, which may be true, false or not given.
+type colorFlag struct{ mode *ui.ColorMode }
+
+func (f colorFlag) Type() string   { return "" }
+func (f colorFlag) String() string { return "" }
+
+func (f colorFlag) Set(text string) error {
+	on, err := strconv.ParseBool(text)
+	if err != nil {
+		return fmt.Errorf("want true or false")
+	}
+	*f.mode = ui.ColorNever
+	if on {
+		*f.mode = ui.ColorAlways
+	}
+	return nil
+}

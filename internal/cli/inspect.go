@@ -1,0 +1,245 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"ingot/internal/diag"
+	"ingot/internal/lang"
+	"ingot/internal/plan"
+)
+
+type inspectFlags struct {
+	templateFlags
+	json bool
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var f inspectFlags
+	c := &cobra.Command{
+		Use:   "inspect [flags] TEMPLATE",
+		Short: "List what a template declares",
+		Long: `Lists variables with their values, locals, data sources and builds with their
+steps. Nothing is built and no data source is read; what depends on one is shown
+as not known yet. Sensitive values are not shown.`,
+		Args: oneTemplate,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
+	}
+	f.register(c)
+	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
+	return c
+}
+
+func (a *app) inspect(ctx context.Context, f inspectFlags, path string) error {
+	screen, err := a.openScreen(buildFlags{})
+	if err != nil {
+		return err
+	}
+	defer screen.close()
+	t, in, diags, err := a.load(f.templateFlags, path, screen.secrets.Add)
+	if err != nil {
+		return err
+	}
+	if diags.HasErrors() {
+		screen.diagnostics(diags, t.Sources)
+		return exitError{exitFailure}
+	}
+	view, more := plan.Inspect(ctx, t, in)
+	diags = append(diags, more...)
+	// What is not set yet is part of the picture, not a mistake.
+	screen.diagnostics(withoutUnset(diags), t.Sources)
+	var out strings.Builder
+	if f.json {
+		err = inspectJSON(&out, view)
+	} else {
+		inspectText(&out, path, view)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(a.streams.Out, screen.secrets.Redact(out.String())); err != nil {
+		return err
+	}
+	if withoutUnset(diags).HasErrors() {
+		return exitError{exitFailure}
+	}
+	return nil
+}
+
+// withoutUnset leaves out the findings about variables without a value.
+func withoutUnset(l diag.List) diag.List {
+	var out diag.List
+	for _, d := range l {
+		if d.Summary != lang.UnsetVariable {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+const sensitiveText = "<sensitive>"
+
+// valueText is a value as the human form shows it: JSON where it is known.
+func valueText(v cty.Value, sensitive bool) string {
+	switch {
+	case sensitive:
+		return sensitiveText
+	case v == cty.NilVal || !v.IsWhollyKnown():
+		return "<not known yet>"
+	}
+	data, err := ctyjson.Marshal(v, v.Type())
+	if err != nil {
+		return "<" + v.Type().FriendlyName() + ">"
+	}
+	return string(data)
+}
+
+func inspectText(w io.Writer, path string, view *plan.Overview) {
+	fmt.Fprintf(w, "Ingot inspect: %s\n", path)
+	fmt.Fprintf(w, "\n> input-variables:\n\n")
+	for _, v := range view.Variables {
+		text := valueText(v.Value, v.Sensitive)
+		if v.Required && !v.Value.IsWhollyKnown() {
+			text = "<required, not set>"
+		}
+		fmt.Fprintf(w, "var.%s: %q\n", v.Name, strings.Trim(text, `"`))
+	}
+	fmt.Fprintf(w, "\n> local-variables:\n\n")
+	for _, l := range view.Locals {
+		fmt.Fprintf(w, "local.%s: %q\n", l.Name, strings.Trim(valueText(l.Value, l.Sensitive), `"`))
+	}
+	if len(view.Data) > 0 {
+		fmt.Fprintf(w, "\n> data sources:\n\n")
+		for _, d := range view.Data {
+			fmt.Fprintf(w, "data.%s\n", d)
+		}
+	}
+	fmt.Fprintf(w, "\n> builds:\n")
+	for i, b := range view.Builds {
+		name := b.Name
+		if name == "" {
+			name = fmt.Sprintf("<unnamed build %d>", i)
+		}
+		fmt.Fprintf(w, "\n  > %s:\n", name)
+		if b.Description != "" {
+			fmt.Fprintf(w, "\n  > Description: %s\n", b.Description)
+		}
+		fmt.Fprintf(w, "\n    sources:\n\n")
+		for _, s := range b.Sources {
+			fmt.Fprintf(w, "      %s\n", s.Source)
+		}
+		fmt.Fprintf(w, "\n    provisioners:\n\n")
+		for _, p := range b.Provisioners {
+			fmt.Fprintf(w, "      %s\n", p.Label())
+		}
+		if !b.ErrorCleanup.IsZero() {
+			fmt.Fprintf(w, "\n    error-cleanup-provisioner:\n\n      %s\n", b.ErrorCleanup.Label())
+		}
+		fmt.Fprintf(w, "\n    post-processors:\n\n")
+		if len(b.Chains) == 0 {
+			fmt.Fprintf(w, "      <no post-processor>\n")
+		}
+		for n, chain := range b.Chains {
+			fmt.Fprintf(w, "      %d:\n", n)
+			for _, p := range chain {
+				fmt.Fprintf(w, "        %s\n", p.Label())
+			}
+		}
+	}
+}
+
+// The JSON form of inspect; fields are only ever added.
+type (
+	inspectView struct {
+		Variables []inspectVariable `json:"variables"`
+		Locals    []inspectLocal    `json:"locals"`
+		Data      []string          `json:"data"`
+		Builds    []inspectBuild    `json:"builds"`
+	}
+	inspectVariable struct {
+		Name        string          `json:"name"`
+		Description string          `json:"description,omitempty"`
+		Type        string          `json:"type,omitempty"`
+		Required    bool            `json:"required"`
+		Sensitive   bool            `json:"sensitive"`
+		Known       bool            `json:"known"`
+		Value       json.RawMessage `json:"value,omitempty"`
+	}
+	inspectLocal struct {
+		Name      string          `json:"name"`
+		Sensitive bool            `json:"sensitive"`
+		Known     bool            `json:"known"`
+		Value     json.RawMessage `json:"value,omitempty"`
+	}
+	inspectBuild struct {
+		Name           string          `json:"name,omitempty"`
+		Description    string          `json:"description,omitempty"`
+		Sources        []string        `json:"sources"`
+		Provisioners   []inspectStep   `json:"provisioners"`
+		ErrorCleanup   *inspectStep    `json:"error_cleanup_provisioner,omitempty"`
+		PostProcessors [][]inspectStep `json:"post_processors"`
+	}
+	inspectStep struct {
+		Type string `json:"type"`
+		Name string `json:"name,omitempty"`
+	}
+)
+
+func inspectJSON(w io.Writer, view *plan.Overview) error {
+	out := inspectView{Variables: []inspectVariable{}, Locals: []inspectLocal{}, Data: []string{}, Builds: []inspectBuild{}}
+	out.Data = append(out.Data, view.Data...)
+	for _, v := range view.Variables {
+		known, value, err := jsonValue(v.Value, v.Sensitive)
+		if err != nil {
+			return fmt.Errorf("var.%s: %w", v.Name, err)
+		}
+		out.Variables = append(out.Variables, inspectVariable{v.Name, v.Description, v.Type, v.Required, v.Sensitive, known, value})
+	}
+	for _, l := range view.Locals {
+		known, value, err := jsonValue(l.Value, l.Sensitive)
+		if err != nil {
+			return fmt.Errorf("local.%s: %w", l.Name, err)
+		}
+		out.Locals = append(out.Locals, inspectLocal{l.Name, l.Sensitive, known, value})
+	}
+	for _, b := range view.Builds {
+		jb := inspectBuild{Name: b.Name, Description: b.Description, Sources: []string{}, Provisioners: []inspectStep{}, PostProcessors: [][]inspectStep{}}
+		for _, s := range b.Sources {
+			jb.Sources = append(jb.Sources, s.Source.String())
+		}
+		for _, p := range b.Provisioners {
+			jb.Provisioners = append(jb.Provisioners, inspectStep{p.Type, p.Name})
+		}
+		if !b.ErrorCleanup.IsZero() {
+			jb.ErrorCleanup = &inspectStep{b.ErrorCleanup.Type, b.ErrorCleanup.Name}
+		}
+		for _, c := range b.Chains {
+			chain := []inspectStep{}
+			for _, p := range c {
+				chain = append(chain, inspectStep{p.Type, p.Name})
+			}
+			jb.PostProcessors = append(jb.PostProcessors, chain)
+		}
+		out.Builds = append(out.Builds, jb)
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(out)
+}
+
+func jsonValue(v cty.Value, sensitive bool) (known bool, value json.RawMessage, err error) {
+	known = v != cty.NilVal && v.IsWhollyKnown()
+	if sensitive || !known {
+		return known, nil, nil
+	}
+	value, err = ctyjson.Marshal(v, v.Type())
+	return true, value, err
+}

@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/plan"
+	"ingot/internal/template"
+	"ingot/internal/ui"
+)
+
+// templateFlags are the flags of every command that reads a template.
+type templateFlags struct {
+	inputs
+	configType     string
+	warnUndeclared bool
+	quietUndecl    bool
+	evaluateData   bool
+	// Accepted because scripts pass them; each says that it has no effect.
+	sequential, skipPrerelease, skipEnforcement bool
+}
+
+// register adds the flags. Those that are there only for old scripts are
+// hidden from the help.
+func (f *templateFlags) register(c *cobra.Command) {
+	fl := c.Flags()
+	f.inputs.register(fl)
+	fl.StringVar(&f.configType, "config-type", "", "`kind` of template on standard input (-) or in a file with another extension: hcl2 or json")
+	fl.BoolVar(&f.sequential, "use-sequential-evaluation", false, "")
+	fl.BoolVar(&f.skipPrerelease, "ignore-prerelease-plugins", false, "")
+	fl.BoolVar(&f.skipEnforcement, "skip-enforcement", false, "")
+	for _, name := range []string{"use-sequential-evaluation", "ignore-prerelease-plugins", "skip-enforcement"} {
+		fl.Lookup(name).Hidden = true
+	}
+	switch c.Name() {
+	case "build":
+		fl.BoolVar(&f.warnUndeclared, "warn-on-undeclared-var", false, "warn about names in var files that the template does not declare")
+	case "validate":
+		fl.BoolVar(&f.quietUndecl, "no-warn-undeclared-var", false, "do not warn about names in var files that the template does not declare")
+	}
+}
+
+// withoutEffect says which of the flags given change nothing, and why.
+func (f *templateFlags) withoutEffect() diag.List {
+	var out diag.List
+	for _, x := range []struct {
+		set       bool
+		name, why string
+	}{
+		{f.sequential, "use-sequential-evaluation", "Values are always evaluated when they are first needed."},
+		{f.skipPrerelease, "ignore-prerelease-plugins", "No plugins are loaded yet."},
+		{f.skipEnforcement, "skip-enforcement", "There is no registry that could add provisioners."},
+	} {
+		if x.set {
+			out = append(out, diag.Warnf("-"+x.name+" has no effect", x.why)...)
+		}
+	}
+	return out
+}
+
+// planFor says what a plan is made for.
+type planFor struct {
+	// build reads data sources and lets valid builds run although others
+	// are not.
+	build bool
+}
+
+// plan loads and plans a template and reports what it finds. bad means that
+// there were errors but some builds can run; when nothing can, the error is
+// an exitError.
+func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFor, s *screen) (p *plan.Plan, bad bool, err error) {
+	t, in, diags, err := a.load(f, path, s.secrets.Add)
+	if err != nil {
+		return nil, false, err
+	}
+	if diags.HasErrors() {
+		s.diagnostics(diags, t.Sources)
+		return nil, false, exitError{exitFailure}
+	}
+	in.EvaluateData = why.build || f.evaluateData
+	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
+	p, more := plan.Make(ctx, t, in)
+	diags = append(diags, more...)
+	s.diagnostics(diags, t.Sources)
+	if diags.HasErrors() && (!why.build || p == nil || len(p.Builds) == 0) {
+		return nil, false, exitError{exitFailure}
+	}
+	return p, diags.HasErrors(), nil
+}
+
+// load reads the template and gathers the inputs for planning it.
+func (a *app) load(f templateFlags, path string, secret func(string)) (*template.Template, plan.Inputs, diag.List, error) {
+	switch f.configType {
+	case "", "json", "hcl2":
+	default:
+		return nil, plan.Inputs{}, nil, errors.New("-config-type is json or hcl2")
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, plan.Inputs{}, nil, err
+	}
+	home := a.getenv("HOME")
+	if home == "" {
+		home, _ = os.UserHomeDir() // only paths with ~ need it
+	}
+	t, diags := template.Load(path, template.Options{CoreVersion: packerVersion, ConfigType: f.configType, Stdin: a.streams.In})
+	return t, plan.Inputs{
+		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
+		Start: a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
+	}, append(f.withoutEffect(), diags...), nil
+}
+
+// diagnostics prints findings in the form that the screen has: text on the
+// error stream, JSON lines or records.
+func (s *screen) diagnostics(l diag.List, sources map[string][]byte) {
+	if len(l) == 0 {
+		return
+	}
+	switch {
+	case s.json != nil:
+		s.json.Diagnostics(l)
+	case s.machine != nil:
+		for _, d := range l {
+			var e component.Event = component.Problem{Text: d.Severity.String() + ": " + d.Error()}
+			s.sink.Handle(component.Stamped{At: s.app.start, Event: e})
+		}
+	default:
+		var text strings.Builder
+		color := ui.UseColor(s.colors, isTerminal(s.app.streams.Err), s.app.getenv)
+		_ = diag.Format(&text, l, sources, diag.FormatOptions{Color: color}) // a Builder takes everything
+		_, _ = s.app.streams.Err.Write([]byte(s.secrets.Redact(text.String()) + "\n"))
+	}
+}
