@@ -90,12 +90,15 @@ func Describe(v cty.Value) string {
 	case v.Type() == cty.Number:
 		return v.AsBigFloat().Text('g', -1)
 	case v.CanIterateElements():
-		n := strconv.Itoa(v.LengthInt())
-		kind := v.Type().FriendlyName()
+		unit := "element"
 		if v.Type().IsObjectType() || v.Type().IsMapType() {
-			return kind + " with " + n + " keys"
+			unit = "key"
 		}
-		return kind + " with " + n + " elements"
+		n := v.LengthInt()
+		if n != 1 {
+			unit += "s"
+		}
+		return v.Type().FriendlyName() + " with " + strconv.Itoa(n) + " " + unit
 	}
 	return v.Type().FriendlyName()
 }

@@ -9,14 +9,19 @@ import (
 )
 
 // listLimit is how many names a sentence may list before it becomes noise.
-const listLimit = 12
+const listLimit = 16
 
 // Nearest returns the candidate that name is most likely a misspelling of,
 // and whether there is one that is near enough.
 func Nearest(name string, candidates []string) (string, bool) {
+	// In a name of up to three letters two edits make another word, in a
+	// single letter one does.
 	best, bestDist := "", 3
-	if n := len(name) / 3; n+1 < bestDist {
-		bestDist = n + 1 // for a short name two edits are another word
+	switch len(name) {
+	case 0, 1:
+		bestDist = 1
+	case 2, 3:
+		bestDist = 2
 	}
 	lower := strings.ToLower(name)
 	for _, c := range candidates {
@@ -44,7 +49,7 @@ func Suggest(name, what string, candidates []string) string {
 	case len(candidates) == 0:
 		return " There are no " + what + "."
 	case len(candidates) <= listLimit:
-		return " The " + what + " are " + Names(candidates) + "."
+		return " Known " + what + ": " + Names(candidates) + "."
 	}
 	return " There are " + strconv.Itoa(len(candidates)) + " " + what + ", none with a name like that."
 }

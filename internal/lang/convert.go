@@ -52,13 +52,58 @@ func convertWeakly(val cty.Value, want cty.Type) (conversion, error) {
 }
 
 // Convert converts a value strictly, as templates do in general: numbers and
-// bools from and to strings. The error says where inside the value it failed.
-func Convert(val cty.Value, want cty.Type) (cty.Value, error) {
+// bools from and to strings. When it cannot, it says why, in words that follow
+// what the value is.
+func Convert(val cty.Value, want cty.Type) (c cty.Value, why string, ok bool) {
 	c, err := convertLinearly(val, want)
 	if err != nil {
-		return cty.UnknownVal(want), errors.New(pathError(err))
+		return cty.UnknownVal(want), because(err), false
 	}
-	return c, nil
+	return c, "", true
+}
+
+// because is the reason for a failed conversion, in words that follow a
+// sentence with both types. It is empty when that has said all.
+func because(err error) string {
+	text := pathError(err)
+	if !strings.ContainsAny(text, ":;") {
+		return ""
+	}
+	return ": " + text
+}
+
+// mismatch leads to the part of a value for which it cannot be converted, as
+// far as that can be told.
+func mismatch(val cty.Value, want cty.Type) cty.Path {
+	if val.IsNull() || !val.IsKnown() || !val.CanIterateElements() {
+		return nil
+	}
+	elemType := func(cty.Value) (cty.Type, bool) { return cty.NilType, false }
+	switch {
+	case want.IsListType() || want.IsSetType() || want.IsMapType():
+		elemType = func(cty.Value) (cty.Type, bool) { return want.ElementType(), true }
+	case want.IsObjectType():
+		elemType = func(key cty.Value) (cty.Type, bool) {
+			if key.Type() != cty.String || !want.HasAttribute(key.AsString()) {
+				return cty.NilType, false
+			}
+			return want.AttributeType(key.AsString()), true
+		}
+	}
+	if (want.IsMapType() || want.IsObjectType()) != (val.Type().IsMapType() || val.Type().IsObjectType()) {
+		return nil
+	}
+	for it := val.ElementIterator(); it.Next(); {
+		key, el := it.Element()
+		t, ok := elemType(key)
+		if !ok {
+			continue
+		}
+		if _, err := convert.Convert(el, t); err != nil {
+			return append(cty.IndexPath(key), mismatch(el, t)...)
+		}
+	}
+	return nil
 }
 
 // PartOf is the part of an expression that a path leads to, as far as it is

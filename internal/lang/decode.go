@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -143,7 +144,7 @@ func (d *decoding) checkOverride(spec *Spec, o *Override) {
 		}
 		if !known {
 			d.report(diag.In(PartRange(o.Expr, cty.GetAttrPath(name)), "Unsupported argument", "%s has no argument %q.%s",
-				spec.what, name, diag.Suggest(name, "arguments here", keys(spec.attrs))))
+				spec.what, name, diag.Suggest(name, "arguments", keys(spec.attrs))))
 		}
 	}
 }
@@ -204,13 +205,9 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 	}
 	c, err := convertWeakly(val, a.Type)
 	if err != nil {
-		at := expr.Range()
-		var pe cty.PathError
-		if errors.As(err, &pe) {
-			at = PartRange(expr, pe.Path)
-		}
-		d.report(diag.In(at, "Wrong type", "The argument %q has to be %s, but it is %s: %s.",
-			a.Name, typeName(a.Type), diag.Describe(val), pathError(err)))
+		at := PartRange(expr, mismatch(val, a.Type))
+		d.report(diag.In(at, "Wrong type", "The argument %q has to be %s, but it is %s%s.",
+			a.Name, typeName(a.Type), diag.Describe(val), because(err)))
 		return cty.UnknownVal(a.Type)
 	}
 	if c.split {
@@ -288,11 +285,18 @@ func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
 			d.view.UsedFacts = true
 			return cty.UnknownVal(cty.String)
 		case err != nil:
-			d.report(diag.In(PartRange(expr, p), "Template action failed", "%s.", err))
+			d.report(diag.In(PartRange(expr, p), "Template action failed", "%s.", actionError(err)))
 			return cty.UnknownVal(cty.String)
 		}
 		return cty.StringVal(out)
 	})
+}
+
+// actionError is the error of a template action without the text of the
+// template, which is shown above it, and the library's own positions in it.
+func actionError(err error) string {
+	position := regexp.MustCompile(`(?s)^template text ".*": \d+(:\d+)?: (executing "" at )?`)
+	return position.ReplaceAllString(err.Error(), "")
 }
 
 func holdsAction(val cty.Value) bool {
@@ -312,7 +316,7 @@ func (d *decoding) checkStrings(a *component.Attribute, val cty.Value, expr hcl.
 	return eachString(val, func(p cty.Path, text string) cty.Value {
 		if len(a.OneOf) > 0 && !slices.Contains(a.OneOf, text) {
 			d.report(diag.In(PartRange(expr, p), "Invalid value", "The argument %q cannot be %q.%s",
-				a.Name, text, diag.Suggest(text, "possible values", a.OneOf)))
+				a.Name, text, diag.Suggest(text, "values", a.OneOf)))
 			return cty.UnknownVal(cty.String)
 		}
 		switch a.Format {
@@ -414,8 +418,8 @@ func (d *decoding) nestedOverride(b *blockSpec, val cty.Value, at hcl.Range) cty
 	}
 	c, err := convertWeakly(d.unmark(val), want)
 	if err != nil {
-		d.report(diag.In(at, "Wrong type", "The block %q is overridden by %s: %s. Write an object with the arguments of the block (%s).",
-			b.Name, diag.Describe(val), pathError(err), typeexpr.TypeString(b.ty)))
+		d.report(diag.In(at, "Wrong type", "The block %q is overridden by %s%s. Write an object with the arguments of the block (%s).",
+			b.Name, diag.Describe(val), because(err), typeexpr.TypeString(b.ty)))
 		return cty.UnknownVal(want.WithoutOptionalAttributesDeep())
 	}
 	return c.value

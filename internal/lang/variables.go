@@ -227,7 +227,7 @@ func convertVariable(v *template.Variable, val cty.Value, want cty.Type, g given
 	if v.Sensitive {
 		shown = "something else"
 	}
-	detail := fmt.Sprintf("The variable %q is %s, but %s gives it %s: %s.", v.Name, typeName(want), g.origin, shown, pathError(err))
+	detail := fmt.Sprintf("The variable %q is %s, but %s gives it %s%s.", v.Name, typeName(want), g.origin, shown, because(err))
 	if g.at == nil {
 		return cty.UnknownVal(want), diag.Errorf("Wrong type for a variable", "%s", detail)
 	}

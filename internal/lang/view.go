@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
@@ -62,9 +63,30 @@ func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.
 	val, hclDiags := expr.Value(g.context())
 	if len(missing) == 0 || !hclDiags.HasErrors() {
 		// A reference to nothing is no mistake inside try() and can().
-		return valueOf(val, diag.FromHCL(hclDiags))
+		return valueOf(val, diag.FromHCL(suggestAttributes(hclDiags)))
 	}
 	return cty.DynamicVal, missing
+}
+
+// suggestAttributes says of an attribute that an object does not have which
+// ones it has.
+func suggestAttributes(l hcl.Diagnostics) hcl.Diagnostics {
+	for _, d := range l {
+		ref, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr)
+		if !ok || d.Summary != "Unsupported attribute" || d.EvalContext == nil {
+			continue
+		}
+		for n := 1; n < len(ref.Traversal); n++ {
+			obj, failed := ref.Traversal[:n].TraverseAbs(d.EvalContext)
+			name, isName := stepName(ref.Traversal, n)
+			if failed.HasErrors() || !isName || !obj.Type().IsObjectType() || obj.Type().HasAttribute(name) {
+				continue
+			}
+			d.Detail = fmt.Sprintf("%s has no attribute %q.%s", diag.TraversalString(ref.Traversal[:n]), name,
+				diag.Suggest(name, "attributes", keys(obj.Type().AttributeTypes())))
+		}
+	}
+	return l
 }
 
 func valueOf(val cty.Value, diags diag.List) (cty.Value, diag.List) {
@@ -235,8 +257,8 @@ func (g *gatherer) dataSource(ctx context.Context, tr hcl.Traversal) diag.List {
 	}
 	names := s.data[typ]
 	if names == nil {
-		return diag.In(tr.SourceRange(), "Undeclared data source", "There is no data source of the type %q.%s", typ,
-			diag.Suggest(typ, "types", keys(s.data)))
+		return diag.In(tr.SourceRange(), "Undeclared data source", "The template declares no data source of the type %q.%s", typ,
+			diag.Suggest(typ, "data source types", keys(s.data)))
 	}
 	name, ok := stepName(tr, 2)
 	if !ok {
@@ -333,7 +355,7 @@ func (g *gatherer) unknownRoot(tr hcl.Traversal) diag.List {
 		if g.view.Build != nil {
 			roots = append(roots, "build", "source")
 		}
-		help = diag.Suggest(name, "names that can be used here", roots)
+		help = diag.Suggest(name, "names", roots)
 	}
 	return diag.In(tr.SourceRange(), "Unknown name", "There is nothing called %q that an expression can refer to.%s", name, help)
 }

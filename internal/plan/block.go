@@ -172,10 +172,10 @@ func (p *planner) argument(ctx context.Context, v *lang.View, a *hcl.Attribute, 
 	if !val.IsWhollyKnown() && p.in.EvaluateData {
 		return cty.UnknownVal(want), append(diags, diag.In(a.Expr.Range(), "Value not known in time", "The argument %q has to be known before the build starts.", a.Name)...)
 	}
-	c, err := lang.Convert(val, want)
-	if err != nil {
-		return cty.UnknownVal(want), append(diags, diag.In(a.Expr.Range(), "Wrong type", "The argument %q has to be %s, but it is %s: %s.",
-			a.Name, describeType(want), diag.Describe(val), err)...)
+	c, why, ok := lang.Convert(val, want)
+	if !ok {
+		return c, append(diags, diag.In(a.Expr.Range(), "Wrong type", "The argument %q has to be %s, but it is %s%s.",
+			a.Name, describeType(want), diag.Describe(val), why)...)
 	}
 	return c, diags
 }

@@ -58,6 +58,9 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 	shared := diags.HasErrors()
 	sel, more := newSelection(in.Only, in.Except)
 	diags = append(diags, more...)
+	if more.HasErrors() {
+		return &Plan{}, diags.Sort()
+	}
 
 	var blocks []*block
 	for _, b := range t.Builds {

@@ -45,7 +45,10 @@ func unexpected(detail, what, kind string, known []string) string {
 	if i := strings.Index(detail, "Did you mean to define"); i >= 0 {
 		return text + " " + detail[i:]
 	}
-	return text + diag.Suggest(name, kind+"s here", known)
+	if len(known) == 0 && kind == "argument" {
+		return text + " Only blocks can stand here."
+	}
+	return text + diag.Suggest(name, kind+"s", known)
 }
 
 func attributeNames(s *hcl.BodySchema) []string {

@@ -13,7 +13,8 @@ import (
 type Assignment struct {
 	Name      string
 	NameRange hcl.Range
-	Value     cty.Value
+	// Value is unknown when there was a mistake in it.
+	Value cty.Value
 	// Range is the value's place.
 	Range hcl.Range
 }
@@ -43,7 +44,7 @@ func (t *Template) ReadVarFile(path string) ([]Assignment, diag.List) {
 		if hclDiags.HasErrors() {
 			diags = append(diags, diag.In(a.Expr.Range(), "Not a literal value",
 				"A var file holds literal values: the value of %q cannot refer to anything or call a function.", a.Name)...)
-			continue
+			val = cty.DynamicVal // the variable was set, though not well
 		}
 		out = append(out, Assignment{Name: a.Name, NameRange: a.NameRange, Value: val, Range: a.Expr.Range()})
 	}
