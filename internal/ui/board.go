@@ -256,9 +256,11 @@ func (b *board) lines(now time.Time, width, most int, colour bool, g *glyphs) []
 
 // activity says what the build is doing.
 func (t *buildState) activity(now time.Time, width int, g *glyphs) string {
-	parts := []string{"starting"}
+	var parts []string
 	if p := t.phase(); p != nil {
-		parts[0] = string(p.phase)
+		if p.phase != "" {
+			parts = append(parts, string(p.phase))
+		}
 		for i := len(p.steps) - 1; i >= 0; i-- {
 			if s := p.steps[i]; !s.ended {
 				parts = append(parts, stepLabel(s.addr)+" "+ShortDuration(now.Sub(s.begun)))
@@ -275,6 +277,9 @@ func (t *buildState) activity(now time.Time, width int, g *glyphs) string {
 			ShortDuration(t.waiting.Elapsed+now.Sub(t.waitSeen))))
 	case len(t.transfers) > 0:
 		parts = append(parts, t.transferText(width, g))
+	}
+	if len(parts) == 0 {
+		return "starting"
 	}
 	return strings.Join(parts, g.separate)
 }
