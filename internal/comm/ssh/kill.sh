@@ -7,14 +7,15 @@ server=$PPID
 proc=
 [ -r /proc/self/stat ] && proc=1
 
-# list prints pid, parent and session of every process that is no zombie.
+# list prints pid, parent and session of every process that is no zombie and
+# no thread of the kernel.
 list() {
 	if [ "$proc" ]; then
 		for f in /proc/[0-9]*/stat; do
 			IFS= read -r l <"$f" || continue
 			p=${l%% *}
 			set -- ${l##*) }
-			[ "$1" = Z ] || echo "$p $2 $4"
+			[ "$1" = Z ] || [ "$4" = 0 ] || echo "$p $2 $4"
 		done 2>/dev/null
 	else
 		ps -A -o pid= -o ppid= -o pgid= -o stat= | while read -r p pp g s; do

@@ -176,7 +176,7 @@ func (s *source) Read(p []byte) (int, error) {
 func (r *running) pump(to *outlet, from io.Reader) {
 	_, _ = io.CopyBuffer(to, struct{ io.Reader }{from}, make([]byte, 64<<10)) // the outlet keeps its error
 	if to.failure() != nil {
-		r.end()
+		go r.end() // waits for us
 	}
 }
 
