@@ -234,7 +234,7 @@ func (c *compiled) event(e component.Event) component.Event {
 		e.For, e.Detail = c.redact(e.For), c.redact(e.Detail)
 		return e
 	case component.Retrying:
-		e.What, e.Err = c.redact(e.What), c.error(e.Err)
+		e.What, e.Class, e.Err = c.redact(e.What), c.redact(e.Class), c.error(e.Err)
 		return e
 	case component.ResourceHeld:
 		e.Resource = c.resource(e.Resource)
