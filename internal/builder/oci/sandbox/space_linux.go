@@ -57,8 +57,10 @@ type Mount struct {
 type space struct {
 	root  *layers.Root // the file system as commands see it
 	upper string
-	calls chan func()
-	ended chan struct{}
+	// before are the attributes of upper as it was made.
+	before unix.Stat_t
+	calls  chan func()
+	ended  chan struct{}
 }
 
 func newSpace(l Layout) (*space, error) {
@@ -88,6 +90,11 @@ func newSpace(l Layout) (*space, error) {
 	if err := <-ready; err != nil {
 		return nil, err
 	}
+	// Read here, where paths are the host's.
+	if err := unix.Stat(l.Upper, &s.before); err != nil {
+		_, closeErr := s.close()
+		return nil, errors.Join(err, closeErr)
+	}
 	return s, nil
 }
 
@@ -105,7 +112,10 @@ func (s *space) close() (changed bool, err error) {
 	close(s.calls)
 	<-s.ended
 	names, readErr := os.ReadDir(s.upper)
-	return len(names) > 0, errors.Join(err, readErr)
+	var now unix.Stat_t
+	statErr := unix.Stat(s.upper, &now)
+	changed = len(names) > 0 || now.Mode != s.before.Mode || now.Uid != s.before.Uid || now.Gid != s.before.Gid
+	return changed, errors.Join(err, readErr, statErr)
 }
 
 // overlay is a set of directories to be mounted over one another.
@@ -208,8 +218,8 @@ func inUserNS() bool {
 	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
 }
 
-// lowersWithInit puts Init between the base and the steps.
-func (l Layout) lowersWithInit() []string {
+// LowersWithInit is Lowers with Init between the base and the steps.
+func (l Layout) LowersWithInit() []string {
 	at := len(l.Lowers) - l.BaseLowers
 	out := append([]string{}, l.Lowers[:at]...)
 	out = append(out, l.Init)
@@ -218,7 +228,7 @@ func (l Layout) lowersWithInit() []string {
 
 // enter makes this thread live in the file system of l.
 func enter(l Layout) (*layers.Root, error) {
-	lowers := l.lowersWithInit()
+	lowers := l.LowersWithInit()
 	if err := makeUpper(lowers[0], l.Upper, l.Work); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,159 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"ingot/internal/builder/oci/sandbox"
+	"ingot/internal/component"
+)
+
+// communicator runs commands and moves files in a machine's sandbox.
+type communicator struct {
+	box    *sandbox.Sandbox
+	user   string
+	dir    string
+	env    []string
+	closed atomic.Bool
+}
+
+// defaultPath is what containers have when the image says nothing.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+func newCommunicator(m *machine) *communicator {
+	j := m.job
+	c := &communicator{box: j.box, user: j.p.ExecUser, dir: j.image.Config.Config.WorkingDir}
+	c.env = mergeEnv(j.image.Config.Config.Env, j.p.Env)
+	hasPath := slices.ContainsFunc(c.env, func(e string) bool { return strings.HasPrefix(e, "PATH=") })
+	if !hasPath {
+		c.env = append(c.env, "PATH="+defaultPath)
+	}
+	c.env = append(c.env, "HOSTNAME="+j.p.Hostname)
+	if j.p.epoch != nil {
+		c.env = append(c.env, "SOURCE_DATE_EPOCH="+strconv.FormatInt(j.p.epoch.Unix(), 10))
+	}
+	return c
+}
+
+var errClosed = errors.New("oci: the communicator is closed")
+
+func (c *communicator) usable(ctx context.Context) error {
+	if c.closed.Load() {
+		return errClosed
+	}
+	return context.Cause(ctx)
+}
+
+// lost gives the sandbox's end the error that callers know.
+func lost(err error) error {
+	if errors.Is(err, sandbox.ErrEnded) {
+		return fmt.Errorf("%w: %w", component.ErrDisconnected, err)
+	}
+	return err
+}
+
+// Run gives the line to the image's /bin/sh.
+func (c *communicator) Run(ctx context.Context, cmd component.Command) (component.Exit, error) {
+	if err := c.usable(ctx); err != nil {
+		return component.Exit{}, err
+	}
+	env := c.env
+	if cmd.PTY {
+		env = append(slices.Clone(env), "TERM=xterm")
+	}
+	code, signal, err := c.box.Exec(ctx, sandbox.Command{
+		Args: []string{"/bin/sh", "-c", cmd.Line}, Env: env, Dir: c.dir, User: c.user, PTY: cmd.PTY,
+		Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr,
+	})
+	switch {
+	case err != nil && errors.Is(err, fs.ErrNotExist):
+		return component.Exit{}, fmt.Errorf("oci: run command: the image has no usable /bin/sh, so only files can be copied into it: %w", err)
+	case err != nil:
+		return component.Exit{}, fmt.Errorf("oci: run command: %w", lost(err))
+	}
+	return component.Exit{Code: code, Signal: signal}, nil
+}
+
+// Put writes a file that belongs to root.
+func (c *communicator) Put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	mode, mtime := uint32(meta.Mode.Perm()), int64(0)
+	if meta.Mode == 0 {
+		mode = 0o644
+	}
+	if !meta.ModTime.IsZero() {
+		mtime = meta.ModTime.UnixNano()
+	}
+	counted := &countingReader{r: src}
+	if err := c.box.Put(ctx, dst, counted, mode, mtime); err != nil {
+		return fmt.Errorf("oci: write %s: %w", dst, lost(err))
+	}
+	if meta.Size >= 0 && counted.n != meta.Size {
+		return fmt.Errorf("oci: write %s: got %d bytes instead of the %d that were announced", dst, counted.n, meta.Size)
+	}
+	return nil
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Get reads a regular file.
+func (c *communicator) Get(ctx context.Context, src string, dst io.Writer) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.box.Get(ctx, src, dst); err != nil {
+		return fmt.Errorf("oci: read %s: %w", src, lost(err))
+	}
+	return nil
+}
+
+// PutTree unpacks a tar stream; everything belongs to root.
+func (c *communicator) PutTree(ctx context.Context, dst string, archive io.Reader) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.box.PutTree(ctx, dst, archive); err != nil {
+		return fmt.Errorf("oci: write folder %s: %w", dst, lost(err))
+	}
+	return nil
+}
+
+// GetTree writes a folder as a tar stream.
+func (c *communicator) GetTree(ctx context.Context, src string, archive io.Writer) error {
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
+	if err := c.box.GetTree(ctx, src, archive); err != nil {
+		return fmt.Errorf("oci: read folder %s: %w", src, lost(err))
+	}
+	return nil
+}
+
+// Caps: everything works.
+func (c *communicator) Caps() component.Caps {
+	return component.Caps{Run: true, Put: true, Get: true, Tree: true, PTY: true, Shell: component.POSIX, Transport: "oci"}
+}
+
+// Close makes every method fail; the sandbox stays.
+func (c *communicator) Close() error {
+	c.closed.Store(true)
+	return nil
+}

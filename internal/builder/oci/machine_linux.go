@@ -1,0 +1,92 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/builder/oci/sandbox"
+	"ingot/internal/component"
+)
+
+// machine is the sandbox with the image being built.
+type machine struct {
+	job    *job
+	id     string
+	caps   []int
+	mounts []sandbox.Mount
+
+	lowers []string // topmost first: sealed steps, then the base
+	steps  int      // uppers so far, which gives the current one its name
+	diffs  *diffs
+}
+
+// Facts has ID, which tells this build's sandbox from others.
+func (m *machine) Facts() map[string]cty.Value {
+	return map[string]cty.Value{"ID": cty.StringVal(m.id)}
+}
+
+// Endpoint is never asked, since the machine brings its own communicator.
+func (m *machine) Endpoint(context.Context) (component.Endpoint, error) {
+	return component.Endpoint{}, errors.New("oci: a sandbox has no network address")
+}
+
+// Dial returns the communicator. It costs nothing and may be used repeatedly.
+func (m *machine) Dial(context.Context, component.Run) (component.Communicator, error) {
+	return newCommunicator(m), nil
+}
+
+func (m *machine) layout() sandbox.Layout {
+	j := m.job
+	step := filepath.Join(j.state, "s"+strconv.Itoa(m.steps))
+	return sandbox.Layout{
+		State: j.state, Lowers: m.lowers, BaseLowers: len(j.rootfs),
+		Upper: filepath.Join(step, "d"), Work: filepath.Join(step, "w"), Init: filepath.Join(j.state, "init"),
+		Hostname: j.p.Hostname, Capabilities: m.caps, Mounts: m.mounts,
+		Resolv: filepath.Join(j.state, "resolv.conf"), Hosts: filepath.Join(j.state, "hosts"),
+	}
+}
+
+func (m *machine) attach(ctx context.Context) error { return m.job.box.Attach(ctx, m.layout()) }
+
+// SealStep makes what the provisioner changed a layer. The layer is written
+// while the next provisioner runs.
+func (m *machine) SealStep(ctx context.Context, r component.Run, step component.StepInfo) error {
+	by := "ingot provisioner " + strconv.Itoa(step.Index+1) + ": " + step.Type
+	if step.Name != "" && step.Name != step.Type {
+		by += " " + step.Name
+	}
+	if err := m.seal(ctx, r, by, true); err != nil {
+		return err
+	}
+	if err := m.attach(ctx); err != nil {
+		return fmt.Errorf("oci: attach file system after %s: %w", by, err)
+	}
+	return nil
+}
+
+// seal ends the current step. A step that changed nothing has an entry in the
+// history only if asked for.
+func (m *machine) seal(ctx context.Context, r component.Run, by string, always bool) error {
+	l := m.layout()
+	strays, changed, err := m.job.box.Detach(ctx)
+	if err != nil {
+		return fmt.Errorf("oci: seal %s: %w", by, err)
+	}
+	if len(strays) > 0 {
+		r.Say("Ended processes that the step left running: " + strings.Join(strays, ", "))
+	}
+	m.steps++
+	if !changed {
+		m.diffs.none(by, always)
+		return nil
+	}
+	m.diffs.start(ctx, m.job, by, always, l.LowersWithInit(), l.Upper)
+	m.lowers = append([]string{l.Upper}, m.lowers...)
+	return nil
+}
