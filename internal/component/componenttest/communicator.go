@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,9 +15,8 @@ import (
 
 // CommunicatorConfig says how to get communicators for the suite.
 type CommunicatorConfig struct {
-	// New returns a communicator to a running POSIX machine. It is called
-	// for every check; the suite closes what it returns. Communicators may
-	// share a machine.
+	// New returns a communicator to a running POSIX machine. The suite
+	// closes what it returns. Communicators may share a machine.
 	New func(t testing.TB) component.Communicator
 	// Dir is a folder on the machine that exists and that the user may
 	// write to. Every check works in a new folder below it.
@@ -44,12 +44,35 @@ type communicatorCheck struct {
 // Communicator checks that a communicator keeps the contract of
 // component.Communicator.
 func Communicator(t *testing.T, cfg CommunicatorConfig) {
-	for _, c := range communicatorChecks() {
-		t.Run(c.name, func(t *testing.T) {
-			if !c.run(t, cfg) {
+	var shared component.Communicator
+	for _, k := range communicatorChecks() {
+		if shared == nil {
+			shared = cfg.New(t)
+			t.Cleanup(closer(t, shared))
+		}
+		ok := t.Run(k.name, func(t *testing.T) {
+			c := shared
+			if k.closes() {
+				c = cfg.New(t)
+				t.Cleanup(closer(t, c))
+			}
+			if !k.run(t, cfg, c) {
 				t.Skip("the communicator does not declare what this needs")
 			}
 		})
+		if !ok {
+			shared = nil // what one check has broken shall not fail others
+		}
+	}
+}
+
+// closer closes a communicator after the checks; the ones about Close have
+// done so already.
+func closer(t testing.TB, c component.Communicator) func() {
+	return func() {
+		if err := c.Close(); err != nil {
+			t.Logf("closing after the checks: %v", err)
+		}
 	}
 }
 
@@ -61,19 +84,15 @@ func communicatorChecks() []communicatorCheck {
 	return out
 }
 
-// run executes the check with a communicator of its own. It returns false
-// when the check makes no sense for it.
-func (k communicatorCheck) run(t testing.TB, cfg CommunicatorConfig) bool {
+// closes says whether the check closes its communicator.
+func (k communicatorCheck) closes() bool { return strings.HasPrefix(k.name, "close/") }
+
+// run executes the check. It returns false when it makes no sense for the
+// communicator.
+func (k communicatorCheck) run(t testing.TB, cfg CommunicatorConfig, c component.Communicator) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	c := cfg.New(t)
 	s := &communicatorCase{TB: t, cfg: cfg, c: c, ctx: ctx, caps: c.Caps()}
-	t.Cleanup(func() {
-		// Close after a check has closed it must not hang either.
-		if err := c.Close(); err != nil {
-			t.Logf("closing after the check: %v", err)
-		}
-	})
 	if k.needs != nil && !k.needs(s.caps, cfg) {
 		return false
 	}
