@@ -10,6 +10,7 @@ import (
 	"ingot/internal/builder/docker"
 	filebuilder "ingot/internal/builder/file"
 	nullbuilder "ingot/internal/builder/null"
+	"ingot/internal/builder/oci"
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
 	httpdata "ingot/internal/datasource/http"
@@ -17,6 +18,8 @@ import (
 	"ingot/internal/journal"
 	"ingot/internal/postproc/artifice"
 	"ingot/internal/postproc/checksum"
+	"ingot/internal/postproc/compress"
+	"ingot/internal/postproc/dockertag"
 	"ingot/internal/postproc/manifest"
 	localpost "ingot/internal/postproc/shelllocal"
 	"ingot/internal/provision/breakpoint"
@@ -43,6 +46,7 @@ func builtins() builtin {
 			"docker": docker.New,
 			"file":   filebuilder.New,
 			"null":   nullbuilder.New,
+			"oci":    oci.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
 			"breakpoint":  breakpoint.New,
@@ -53,6 +57,8 @@ func builtins() builtin {
 		postProcessors: map[string]func() component.PostProcessor{
 			"artifice":    artifice.New,
 			"checksum":    checksum.New,
+			"compress":    compress.New,
+			"docker-tag":  dockertag.New,
 			"manifest":    manifest.New,
 			"shell-local": localpost.New,
 		},
@@ -70,7 +76,7 @@ func (a *app) dialers() map[string]component.Dialer {
 }
 
 func (a *app) reapers() journal.Reapers {
-	return journal.NewReapers(reap.Files{}, reap.Processes{}, docker.NewReaper())
+	return journal.NewReapers(reap.Files{}, reap.Processes{}, docker.NewReaper(), oci.NewReaper())
 }
 
 // Manifest implements component.Provider.

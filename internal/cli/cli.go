@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"ingot/internal/builder/oci"
 )
 
 // Exit codes. They are Packer's.
@@ -56,6 +58,9 @@ type app struct {
 
 // Main runs one command line and returns the exit code.
 func Main(args []string, streams Streams) int {
+	if len(args) > 1 && args[1] == oci.SandboxArg {
+		return oci.SandboxMain(args[2:])
+	}
 	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
 	root := a.rootCommand(filepath.Base(args[0]))
 	line := normaliseFlags(root, args[1:])
@@ -63,6 +68,9 @@ func Main(args []string, streams Streams) int {
 	if len(line) == 0 {
 		fmt.Fprint(streams.Out, root.UsageString())
 		return exitUsage
+	}
+	if err := checkPackerSettings(a.getenv); err != nil {
+		return a.report(root, err)
 	}
 	root.SetArgs(line)
 	root.SetIn(streams.In)

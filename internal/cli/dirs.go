@@ -60,3 +60,13 @@ func findDirs(getenv func(string) string) (dirs, error) {
 	}
 	return d, errors.Join(errs...)
 }
+
+// firstOf returns the first text that is not empty.
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

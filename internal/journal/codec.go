@@ -74,9 +74,6 @@ func replay(in io.Reader) State {
 		case Started:
 			if r.Run != nil {
 				st.Run = *r.Run
-				if st.Run.Format > Format {
-					st.Damage = fmt.Sprintf("format %d is newer than this program's %d", st.Run.Format, Format)
-				}
 			}
 		case Intent:
 			if r.Resource != nil && open[r.Lease] == nil {

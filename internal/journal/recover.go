@@ -3,6 +3,7 @@ package journal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"ingot/internal/component"
@@ -92,6 +93,9 @@ func recoverRun(ctx context.Context, store Store, reapers Reapers, st State, o R
 	// Only now, under the lock, does the journal stand still.
 	if st, err = log.State(); err != nil {
 		return err
+	}
+	if st.Run.Format > Format {
+		return fmt.Errorf("journal: run %s was recorded by a newer ingot (format %d, this one knows %d): use that one to reap it", st.Run.ID, st.Run.Format, Format)
 	}
 	noteDamage(st, o)
 	total.Runs++
