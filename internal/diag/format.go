@@ -90,7 +90,7 @@ func (f *formatter) diagnostic(d *Diagnostic) {
 func (f *formatter) place(d *Diagnostic, tone string) {
 	rng := *d.Subject
 	src, ok := f.sources[rng.Filename]
-	if !ok || rng.Start.Byte > len(src) || rng.Start.Line < 1 {
+	if !ok || rng.Start.Byte < 0 || rng.Start.Byte > len(src) || rng.Start.Line < 1 {
 		if rng.Start.Line > 0 {
 			fmt.Fprintf(&f.out, "  on %s line %d\n", rng.Filename, rng.Start.Line)
 		} else {

@@ -27,10 +27,16 @@ func convertWeakly(val cty.Value, want cty.Type) (conversion, error) {
 	if err == nil {
 		return conversion{value: c}, nil
 	}
-	if !want.IsListType() && !want.IsSetType() || val.IsNull() || !val.IsKnown() {
+	if !want.IsListType() && !want.IsSetType() || val.IsNull() {
 		return conversion{}, err
 	}
 	elem, got := want.ElementType(), val.Type()
+	if !val.IsKnown() && got == cty.String && elem == cty.String {
+		return conversion{value: cty.UnknownVal(want)}, nil // it will do once it is known
+	}
+	if !val.IsKnown() {
+		return conversion{}, err
+	}
 	var parts []cty.Value
 	split := false
 	switch {

@@ -122,6 +122,10 @@ func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *blo
 		}
 	}
 	val, diags := p.argument(ctx, p.scope.View(), b.Sources, cty.List(cty.String))
+	if !val.IsWhollyKnown() && !diags.HasErrors() {
+		return append(diags, diag.In(b.Sources.Expr.Range(), "Sources not known yet",
+			"Which sources the build uses depends on a data source, which was not read. Ask for it with -evaluate-datasources.")...)
+	}
 	if val.IsNull() || !val.IsKnown() {
 		return diags
 	}
@@ -133,8 +137,8 @@ func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *blo
 		if !notList.HasErrors() && i < len(places) {
 			at = places[i].Range()
 		}
-		if ref.IsNull() || !ref.IsKnown() {
-			diags = append(diags, diag.In(at, "Unknown source", "The name of the source is %s.", diag.Describe(ref))...)
+		if ref.IsNull() {
+			diags = append(diags, diag.In(at, "Unknown source", "The name of the source is null.")...)
 			continue
 		}
 		src, more := p.source(ref.AsString(), at)

@@ -12,26 +12,26 @@ import (
 )
 
 func (p *planner) builder(name string, at hcl.Range) (*found[component.Builder], diag.List) {
-	return find(p, p.builders, "builder", name, at, p.in.Provider.Builder, p.in.Provider.Manifest().Builders)
+	return find(p, p.builders, "builder", name, at, p.in.Provider.Builder, func(m component.Manifest) []string { return m.Builders })
 }
 
 func (p *planner) provisioner(name string, at hcl.Range) (*found[component.Provisioner], diag.List) {
-	return find(p, p.provisioners, "provisioner", name, at, p.in.Provider.Provisioner, p.in.Provider.Manifest().Provisioners)
+	return find(p, p.provisioners, "provisioner", name, at, p.in.Provider.Provisioner, func(m component.Manifest) []string { return m.Provisioners })
 }
 
 func (p *planner) postProcessor(name string, at hcl.Range) (*found[component.PostProcessor], diag.List) {
-	return find(p, p.postProcessors, "post-processor", name, at, p.in.Provider.PostProcessor, p.in.Provider.Manifest().PostProcessors)
+	return find(p, p.postProcessors, "post-processor", name, at, p.in.Provider.PostProcessor, func(m component.Manifest) []string { return m.PostProcessors })
 }
 
 func (p *planner) dataSource(name string, at hcl.Range) (*found[component.DataSource], diag.List) {
-	return find(p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, p.in.Provider.Manifest().DataSources)
+	return find(p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, func(m component.Manifest) []string { return m.DataSources })
 }
 
 // find looks a component up, once for each name.
 func find[C interface {
 	comparable
 	Schema() component.Schema
-}](p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names []string) (*found[C], diag.List) {
+}](p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names func(component.Manifest) []string) (*found[C], diag.List) {
 	f, ok := known[name]
 	if !ok {
 		var none C
@@ -41,7 +41,7 @@ func find[C interface {
 		known[name] = f
 	}
 	if f == nil {
-		return nil, p.missing(kind, name, at, names)
+		return nil, p.missing(kind, name, at, names(p.in.Provider.Manifest()))
 	}
 	return f, nil
 }

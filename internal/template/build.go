@@ -86,6 +86,7 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 		case "hcp_packer_registry":
 			if registries++; registries > 1 {
 				diags = append(diags, diag.In(block.DefRange, "More than one hcp_packer_registry", "A build block has at most one hcp_packer_registry block.")...)
+				continue
 			}
 			diags = append(diags, registryNotServed(block.DefRange)...)
 		case "from":
