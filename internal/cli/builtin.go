@@ -11,6 +11,7 @@ import (
 	filebuilder "ingot/internal/builder/file"
 	nullbuilder "ingot/internal/builder/null"
 	"ingot/internal/builder/oci"
+	"ingot/internal/comm/none"
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
 	httpdata "ingot/internal/datasource/http"
@@ -55,12 +56,12 @@ func builtins() builtin {
 			"sleep":       sleep.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
-			"artifice":    artifice.New,
-			"checksum":    checksum.New,
-			"compress":    compress.New,
-			"docker-tag":  dockertag.New,
-			"manifest":    manifest.New,
-			"shell-local": localpost.New,
+			"artifice":      artifice.New,
+			"checksum":      checksum.New,
+			"compress":      compress.New,
+			"docker-tag":    dockertag.New,
+			"manifest":      manifest.New,
+			"shell-local":   localpost.New,
 		},
 		dataSources: map[string]func() component.DataSource{
 			"http": httpdata.New,
@@ -71,7 +72,8 @@ func builtins() builtin {
 
 func (a *app) dialers() map[string]component.Dialer {
 	return map[string]component.Dialer{
-		"ssh": ssh.NewDialer(ssh.SystemDeps()),
+		"ssh":  ssh.NewDialer(ssh.SystemDeps()),
+		"none": none.NewDialer(),
 	}
 }
 
@@ -93,9 +95,7 @@ func (b builtin) Manifest() component.Manifest {
 func (b builtin) Builder(name string) component.Builder { return construct(b.builders, name) }
 
 // Provisioner implements component.Provider.
-func (b builtin) Provisioner(name string) component.Provisioner {
-	return construct(b.provisioners, name)
-}
+func (b builtin) Provisioner(name string) component.Provisioner { return construct(b.provisioners, name) }
 
 // PostProcessor implements component.Provider.
 func (b builtin) PostProcessor(name string) component.PostProcessor {
