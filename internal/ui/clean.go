@@ -13,7 +13,7 @@ func dirty(s string) int {
 		switch c := s[i]; {
 		case c < 0x20 && c != '\t', c == 0x7f:
 			return i
-		case c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0:
+		case c == 0xc2 && i+1 < len(s) && s[i+1] >= 0x80 && s[i+1] < 0xa0:
 			return i
 		}
 	}

@@ -94,12 +94,7 @@ func appendJSON(o *object, dst []byte, s *component.Stamped) []byte {
 	o.buf = dst
 	o.begin(typeOf(s.Event), s.At)
 	o.ms("ms", s.Since)
-	if !s.Build.IsZero() {
-		o.str("build", s.Build.String())
-	}
-	if !s.Step.IsZero() {
-		o.str("step", s.Step.String())
-	}
+	o.origin(&s.Origin)
 	writeFields(o, s)
 	return o.end()
 }
@@ -120,21 +115,47 @@ func appendDiagnostic(dst []byte, at time.Time, d *diag.Diagnostic) []byte {
 
 // object appends the fields of one JSON object. Writing it by hand keeps the
 // order of fields and costs no allocation per line of output.
-type object struct{ buf []byte }
+type object struct {
+	buf []byte
+	// Of the line before, since that is often of the same origin and time.
+	lastOrigin component.Origin
+	lastIDs    []byte
+	lastMilli  int64
+	lastTime   []byte
+}
 
 func (o *object) begin(typ string, at time.Time) {
 	o.buf = append(o.buf, '{')
 	o.str("type", typ)
 	o.key("time")
-	o.buf = append(o.buf, '"')
-	o.buf = at.UTC().AppendFormat(o.buf, "2006-01-02T15:04:05.000Z07:00")
-	o.buf = append(o.buf, '"')
+	if ms := at.UnixMilli(); ms != o.lastMilli || o.lastTime == nil {
+		o.lastMilli = ms
+		o.lastTime = at.UTC().AppendFormat(o.lastTime[:0], `"2006-01-02T15:04:05.000Z07:00"`)
+	}
+	o.buf = append(o.buf, o.lastTime...)
+}
+
+func (o *object) origin(from *component.Origin) {
+	if from.Build.IsZero() && from.Step.IsZero() {
+		return
+	}
+	if o.lastIDs == nil || o.lastOrigin != *from {
+		ids := object{buf: append(o.lastIDs[:0], ',')}
+		if !from.Build.IsZero() {
+			ids.str("build", from.Build.String())
+		}
+		if !from.Step.IsZero() {
+			ids.str("step", from.Step.String())
+		}
+		o.lastOrigin, o.lastIDs = *from, ids.buf
+	}
+	o.buf = append(o.buf, o.lastIDs...)
 }
 
 func (o *object) end() []byte { return append(o.buf, '}') }
 
 func (o *object) key(name string) {
-	if o.buf[len(o.buf)-1] != '{' {
+	if last := o.buf[len(o.buf)-1]; last != '{' && last != ',' {
 		o.buf = append(o.buf, ',')
 	}
 	o.buf = append(o.buf, '"')

@@ -24,8 +24,10 @@ type matcher struct {
 	// first.
 	heads   []uint64
 	buckets map[uint32][]string
-	// sorted has all patterns in order, to find those with a given head.
-	sorted []string
+	// sorted has all patterns in order, to find those that begin in a given
+	// way, and openers a bit for each two bytes that one begins with.
+	sorted  []string
+	openers []uint64
 	// whole are texts that are only masked when they are all there is.
 	whole map[string]bool
 }
@@ -51,12 +53,15 @@ func newMatcher(patterns map[string]bool, whole map[string]bool) *matcher {
 		m.shift[i] = uint8(m.least - 1)
 	}
 	m.heads = make([]uint64, 1<<16/64)
+	m.openers = make([]uint64, 1<<16/64)
 	m.buckets = make(map[uint32][]string, len(m.sorted))
 	for _, p := range m.sorted {
 		for i := 0; i+2 <= m.least; i++ {
 			block := int(p[i])<<8 | int(p[i+1])
 			m.shift[block] = min(m.shift[block], uint8(m.least-2-i))
 		}
+		o := opener(p)
+		m.openers[o/64] |= 1 << (o % 64)
 		h := m.head(p, 0)
 		m.heads[slot(h)/64] |= 1 << (slot(h) % 64)
 		m.buckets[h] = append(m.buckets[h], p)
@@ -71,6 +76,8 @@ func (m *matcher) head(s string, i int) uint32 {
 	j := i + m.least
 	return uint32(s[i])<<24 | uint32(s[i+1])<<16 | uint32(s[j-2])<<8 | uint32(s[j-1])
 }
+
+func opener(s string) uint32 { return uint32(s[0])<<8 | uint32(s[1]) }
 
 func slot(head uint32) uint32 { return (head * 2654435769) >> 16 }
 
@@ -162,6 +169,11 @@ func (m *matcher) settled(s string) int {
 
 // begins reports whether a pattern starts with head and goes on after it.
 func (m *matcher) begins(head string) bool {
+	if len(head) >= 2 {
+		if o := opener(head); m.openers[o/64]&(1<<(o%64)) == 0 {
+			return false
+		}
+	}
 	i := sort.SearchStrings(m.sorted, head)
 	if i < len(m.sorted) && m.sorted[i] == head {
 		i++

@@ -212,6 +212,7 @@ func TestClean(t *testing.T) {
 		"bell\x07 del\x7f nul\x00":             "bell del nul",
 		"c1 \u009b31m \u0085":                  "c1 31m ",
 		"legacy \x93quote\x94":                 "legacy \x93quote\x94",
+		"latin \xc20":                          "latin \xc20",
 		"unfinished \x1b[31":                   "unfinished ",
 		"unfinished \x1b]0;abc":                "unfinished ",
 		"家 e\u0301 \U0001F468\u200d\U0001F469": "家 e\u0301 \U0001F468\u200d\U0001F469",
