@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 	"github.com/zclconf/go-cty/cty"
 
@@ -19,13 +20,18 @@ const (
 // commit makes an image of the container.
 func (j *job) commit(ctx context.Context, r component.Run, container string) (*component.Artifact, error) {
 	c := j.config
+	// What runs is killed at once, rather than frozen, committed and killed
+	// later: the files are the same, and it is quicker.
+	if _, err := j.engine.ContainerKill(ctx, container, client.ContainerKillOptions{}); err != nil && !cerrdefs.IsConflict(err) {
+		return nil, j.engine.Explain("stop container "+short(container), err)
+	}
 	want := component.Resource{Kind: imageKind, Attrs: j.engine.Endpoint.Attrs(nil)}
 	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, res component.Resource) (string, error) {
 		ctx, stop := answered(ctx)
 		defer stop()
 		comment, changes := dockerengine.Mark(c.Message, res.Token, c.Changes)
 		made, err := j.engine.ContainerCommit(ctx, container, client.ContainerCommitOptions{
-			Author: c.Author, Comment: comment, Changes: changes,
+			Author: c.Author, Comment: comment, Changes: changes, NoPause: true,
 		})
 		return made.ID, j.engine.Explain("commit container "+short(container), err)
 	})

@@ -23,7 +23,7 @@ type execution struct {
 	argv           []string
 	user           string
 	tty            bool
-	stdin          io.Reader
+	stdin          *pump
 	stdout, stderr io.Writer
 }
 
@@ -87,7 +87,10 @@ func (c *comm) converse(e execution, conn client.HijackedResponse, pid *pidFilte
 	go func() { fed <- feed(conn, e) }()
 	err := demux(conn.Reader, pid, orDiscard(e.stderr), e.tty)
 	conn.Close()
-	fedErr := lastWord(fed)
+	if e.stdin != nil {
+		e.stdin.stop()
+	}
+	fedErr := <-fed
 
 	var sink *sinkError
 	var source *sourceError
@@ -102,22 +105,6 @@ func (c *comm) converse(e execution, conn client.HijackedResponse, pid *pidFilte
 	return nil
 }
 
-// feedGrace is how long the feeding of standard input may go on after the
-// command has ended. It fails at once unless the reader blocks, which nobody
-// can end but its owner.
-const feedGrace = 100 * time.Millisecond
-
-func lastWord(fed <-chan error) error {
-	t := time.NewTimer(feedGrace)
-	defer t.Stop()
-	select {
-	case err := <-fed:
-		return err
-	case <-t.C:
-		return nil
-	}
-}
-
 // endOfText is what a terminal takes for the end of the input. It counts at
 // the start of a line only, and elsewhere when it comes twice.
 const endOfText = "\x04\x04"
@@ -126,7 +113,7 @@ const endOfText = "\x04\x04"
 // does not read all of it is fine.
 func feed(conn client.HijackedResponse, e execution) error {
 	if e.stdin != nil {
-		if _, err := io.Copy(conn.Conn, markSource{e.stdin}); err != nil {
+		if _, err := io.Copy(conn.Conn, e.stdin); err != nil {
 			return err
 		}
 	}
@@ -172,9 +159,15 @@ func (c *comm) kill(ctx context.Context, pid *pidFilter) {
 	case <-ctx.Done():
 		return
 	}
-	if n == 0 {
-		return
+	if n != 0 {
+		c.killSession(ctx, n)
 	}
+}
+
+// killSession ends all processes of the session that a process leads.
+func (c *comm) killSession(ctx context.Context, n int) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), killLimit, errors.New("no answer"))
+	defer cancel()
 	made, err := c.engine.ExecCreate(ctx, c.id, client.ExecCreateOptions{
 		User: "0", AttachStdout: true, Cmd: []string{"/bin/sh", "-c", killSession, "sh", strconv.Itoa(n)},
 	})
@@ -227,25 +220,13 @@ func orDiscard(w io.Writer) io.Writer {
 	return w
 }
 
-// The marks tell errors of the caller's reader and writers from errors of the
-// connection.
+// sinkError marks errors of the caller's writer among those of the connection.
 type (
-	sourceError struct{ error }
-	sinkError   struct{ error }
-	markSource  struct{ io.Reader }
-	markSink    struct{ io.Writer }
+	sinkError struct{ error }
+	markSink  struct{ io.Writer }
 )
 
-func (e *sourceError) Unwrap() error { return e.error }
-func (e *sinkError) Unwrap() error   { return e.error }
-
-func (m markSource) Read(p []byte) (int, error) {
-	n, err := m.Reader.Read(p)
-	if err != nil && err != io.EOF {
-		err = &sourceError{err}
-	}
-	return n, err
-}
+func (e *sinkError) Unwrap() error { return e.error }
 
 func (m markSink) Write(p []byte) (int, error) {
 	n, err := m.Writer.Write(p)

@@ -116,7 +116,8 @@ func (m *machine) lastOutput(ctx context.Context, tty bool) string {
 
 // Dial implements component.SelfDialer.
 func (m *execMachine) Dial(ctx context.Context, r component.Run) (component.Communicator, error) {
-	c := newComm(m, r)
+	c := newComm(ctx, m, r)
+	c.warm(ctx)
 	if m.config.PauseBeforeConnecting > 0 {
 		if err := r.Clock.Sleep(ctx, m.config.PauseBeforeConnecting); err != nil {
 			return nil, err

@@ -248,7 +248,8 @@ func (f *runFlags) process(s *runSpec, command []string) error {
 		c.StopTimeout = &f.stopTimeout
 	}
 	h := &s.Host
-	h.AutoRemove, h.PublishAllPorts, h.ReadonlyRootfs = f.remove, f.publishAll, f.readOnly
+	// --rm is what happens anyway, after the container has been captured.
+	h.PublishAllPorts, h.ReadonlyRootfs = f.publishAll, f.readOnly
 	h.Runtime, h.Isolation = f.runtime, container.Isolation(f.isolation)
 	if f.set.Changed("init") {
 		h.Init = &f.initProcess

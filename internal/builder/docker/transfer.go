@@ -24,23 +24,59 @@ import (
 
 // Put implements component.Communicator.
 func (c *comm) Put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
-	if err := c.open(); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	own, err := c.owner(ctx)
+	if err != nil {
 		return err
 	}
 	if err := checkRemote(dst); err != nil {
 		return err
 	}
-	own, err := c.owner(ctx)
-	if err != nil {
-		return err
-	}
 	if meta.Mode == 0 {
 		meta.Mode = 0o644
 	}
-	if c.inMemory(dst) {
-		return c.putByExec(ctx, dst, src, meta, own)
+	if n, ok := knownSize(src); ok && meta.Size < 0 {
+		meta.Size = n
 	}
-	src, size, done, err := c.sized(src, meta.Size)
+	in := newPump(ctx, src)
+	defer in.stop()
+	body, whole := in.small(smallInput)
+	if whole {
+		if meta.Size >= 0 && meta.Size != int64(len(body)) {
+			return fmt.Errorf("docker: upload %s: the source has %d bytes instead of %d: %w", dst, len(body), meta.Size, io.ErrUnexpectedEOF)
+		}
+		meta.Size = int64(len(body))
+		if c.putInShell(ctx, dst, body, meta, own) {
+			return nil
+		}
+		in = newPump(ctx, bytes.NewReader(body))
+		defer in.stop()
+	}
+	if c.inMemory(dst) {
+		return c.putByExec(ctx, dst, in, meta, own)
+	}
+	return c.putArchive(ctx, dst, in, meta, own)
+}
+
+// putInShell writes a small file with the shell that is there anyway, which is
+// much faster than the archive call. It reports false when that is not
+// possible or goes wrong; the archive call then tells why.
+func (c *comm) putInShell(ctx context.Context, dst string, body []byte, meta component.FileMeta, own owner) bool {
+	line := fmt.Sprintf("f=%s; [ -d %s ] && [ ! -d \"$f\" ] && rm -f \"$f\" && cat >\"$f\" && chmod %o \"$f\"",
+		quote(path.Clean("/"+dst)), quote(path.Dir(path.Clean("/"+dst))), meta.Mode.Perm())
+	if own != (owner{}) || !meta.ModTime.IsZero() || !c.shellFits(line) || strings.HasSuffix(dst, "/") {
+		return false
+	}
+	code, err := c.inShell(ctx, line, body, nil, nil)
+	return err == nil && code == 0
+}
+
+func (c *comm) putArchive(ctx context.Context, dst string, in *pump, meta component.FileMeta, own owner) error {
+	src, size, done, err := c.sized(in, meta.Size)
 	if err != nil {
 		return fmt.Errorf("docker: upload %s: %w", dst, err)
 	}
@@ -53,7 +89,7 @@ func (c *comm) Put(ctx context.Context, dst string, src io.Reader, meta componen
 		h.ModTime = c.clock.Now()
 	}
 	h.ModTime = h.ModTime.Truncate(time.Second)
-	return c.send(ctx, path.Dir(dst), dst, func(w io.Writer) error { return writeFile(w, h, src) })
+	return c.send(ctx, path.Dir(path.Clean("/"+dst)), dst, func(w io.Writer) error { return writeFile(w, h, src) })
 }
 
 // writeFile writes a tar stream with one file. Too few or too many bytes in src
@@ -76,38 +112,41 @@ func writeFile(w io.Writer, h *tar.Header, src io.Reader) error {
 	return t.Close()
 }
 
-// smallUpload is what is held in memory when a source does not say its size,
-// which a tar stream must know beforehand.
-const smallUpload = 4 << 20
-
-// sized finds out how many bytes src has.
-func (c *comm) sized(src io.Reader, size int64) (io.Reader, int64, func(), error) {
-	nothing := func() {}
+// sized finds out how many bytes src has, which a tar stream must say before
+// them. A source that does not know is kept meanwhile.
+func (c *comm) sized(src *pump, size int64) (io.Reader, int64, func(), error) {
 	if size >= 0 {
-		return src, size, nothing, nil
+		return src, size, func() {}, nil
 	}
-	if l, ok := src.(interface{ Len() int }); ok {
-		return src, int64(l.Len()), nothing, nil
+	kept, size, done, err := c.keep(src)
+	return kept, size, done, err
+}
+
+// keptInMemory is how much of a source is kept in memory; more goes to a file.
+const keptInMemory = 4 << 20
+
+// keep reads a source to its end, to be read once more.
+func (c *comm) keep(src io.Reader) (io.ReadSeeker, int64, func(), error) {
+	var head bytes.Buffer
+	n, err := io.CopyN(&head, src, keptInMemory)
+	if err == io.EOF {
+		return bytes.NewReader(head.Bytes()), n, func() {}, nil
 	}
-	head, err := io.ReadAll(io.LimitReader(src, smallUpload+1))
 	if err != nil {
-		return nil, 0, nothing, err
-	}
-	if len(head) <= smallUpload {
-		return bytes.NewReader(head), int64(len(head)), nothing, nil
+		return nil, 0, nil, err
 	}
 	f, err := os.CreateTemp(c.tempDir, "upload-")
 	if err != nil {
-		return nil, 0, nothing, err
+		return nil, 0, nil, err
 	}
 	done := func() { f.Close(); os.Remove(f.Name()) }
-	n, err := io.Copy(f, io.MultiReader(bytes.NewReader(head), src))
+	n, err = io.Copy(f, io.MultiReader(&head, src))
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {
 		done()
-		return nil, 0, nothing, err
+		return nil, 0, nil, err
 	}
 	return f, n, done, nil
 }
@@ -133,8 +172,6 @@ func (c *comm) send(ctx context.Context, folder, what string, write func(io.Writ
 	})
 }
 
-var errStopped = errors.New("the engine stopped reading")
-
 // explainCopy sorts the errors of the archive calls.
 func (c *comm) explainCopy(ctx context.Context, doing string, err error, missing func() error) error {
 	switch cause := context.Cause(ctx); {
@@ -156,9 +193,11 @@ func (c *comm) explainCopy(ctx context.Context, doing string, err error, missing
 
 // Get implements component.Communicator.
 func (c *comm) Get(ctx context.Context, src string, dst io.Writer) error {
-	if err := c.open(); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := checkRemote(src); err != nil {
 		return err
 	}
@@ -221,9 +260,11 @@ func (c *comm) explainStream(ctx context.Context, src string, err error) error {
 
 // PutTree implements component.Communicator.
 func (c *comm) PutTree(ctx context.Context, dst string, archive io.Reader) error {
-	if err := c.open(); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := checkRemote(dst); err != nil {
 		return err
 	}
@@ -231,16 +272,63 @@ func (c *comm) PutTree(ctx context.Context, dst string, archive io.Reader) error
 	if err != nil {
 		return err
 	}
+	in := newPump(ctx, archive)
+	defer in.stop()
 	if c.inMemory(dst) {
-		return c.putTreeByExec(ctx, dst, archive, own)
+		return c.putTreeByExec(ctx, dst, in, own)
 	}
 	existing, missing, err := c.split(ctx, dst)
 	if err != nil {
 		return err
 	}
+	if missing != "" {
+		return c.send(ctx, existing, dst, func(w io.Writer) error {
+			return c.copyTree(w, in, missing, own, nil)
+		})
+	}
+	kept, _, release, err := c.keep(in)
+	if err != nil {
+		return fmt.Errorf("docker: upload %s: %w", dst, err)
+	}
+	defer release()
+	links, err := c.linkedFolders(ctx, existing, kept)
+	if err != nil {
+		return fmt.Errorf("docker: upload %s: %w", dst, err)
+	}
 	return c.send(ctx, existing, dst, func(w io.Writer) error {
-		return c.copyTree(w, archive, missing, own)
+		return c.copyTree(w, kept, "", own, links)
 	})
+}
+
+// linkedFolders finds the folders of an archive that are symbolic links to
+// folders in the container, such as /lib. The engine would refuse to unpack
+// them, and cannot be asked while it unpacks.
+func (c *comm) linkedFolders(ctx context.Context, dst string, archive io.ReadSeeker) (map[string]bool, error) {
+	links, absent := map[string]bool{}, map[string]bool{}
+	for in := tar.NewReader(archive); ; {
+		h, err := in.Next()
+		if err == io.EOF {
+			_, err := archive.Seek(0, io.SeekStart)
+			return links, err
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the archive: %w", err)
+		}
+		name := path.Clean(strings.TrimPrefix(h.Name, "/"))
+		if h.Typeflag != tar.TypeDir || name == "." || absent[path.Dir(name)] {
+			continue
+		}
+		st, err := c.engine.ContainerStatPath(ctx, c.id, client.ContainerStatPathOptions{Path: path.Join(dst, name)})
+		switch {
+		case cerrdefs.IsNotFound(err):
+			absent[name] = true
+		case err != nil:
+			return nil, err
+		case st.Stat.Mode&fs.ModeSymlink != 0 && st.Stat.LinkTarget != "":
+			to, err := c.engine.ContainerStatPath(ctx, c.id, client.ContainerStatPathOptions{Path: st.Stat.LinkTarget})
+			links[name] = err == nil && to.Stat.Mode.IsDir()
+		}
+	}
 }
 
 // split finds how much of a folder's path exists.
@@ -264,8 +352,9 @@ func (c *comm) split(ctx context.Context, dst string) (existing, missing string,
 }
 
 // copyTree passes a tar stream on with its names below base, whose folders are
-// made, and with the owner set. Names that climb out of the tree are refused.
-func (c *comm) copyTree(w io.Writer, archive io.Reader, base string, own owner) error {
+// made, and with the owner set. Folders in skip are left alone. Names that climb
+// out of the tree are refused.
+func (c *comm) copyTree(w io.Writer, archive io.Reader, base string, own owner, skip map[string]bool) error {
 	in, out := tar.NewReader(archive), tar.NewWriter(w)
 	if err := c.writeFolders(out, base, own); err != nil {
 		return err
@@ -279,7 +368,7 @@ func (c *comm) copyTree(w io.Writer, archive io.Reader, base string, own owner) 
 			return fmt.Errorf("read the archive: %w", err)
 		}
 		name := path.Clean(strings.TrimPrefix(h.Name, "/"))
-		if name == "." {
+		if name == "." || h.Typeflag == tar.TypeDir && skip[name] {
 			continue
 		}
 		if name == ".." || strings.HasPrefix(name, "../") {
@@ -307,9 +396,11 @@ func (c *comm) copyTree(w io.Writer, archive io.Reader, base string, own owner) 
 
 // GetTree implements component.Communicator.
 func (c *comm) GetTree(ctx context.Context, src string, archive io.Writer) error {
-	if err := c.open(); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := checkRemote(src); err != nil {
 		return err
 	}
@@ -389,7 +480,7 @@ func (c *comm) inMemory(p string) bool {
 
 // byExec runs a shell script as root, with arguments, and turns its failure
 // into an error. The script says "missing" for a path that is not there.
-func (c *comm) byExec(ctx context.Context, doing, script string, args []string, stdin io.Reader, stdout io.Writer) error {
+func (c *comm) byExec(ctx context.Context, doing, script string, args []string, stdin *pump, stdout io.Writer) error {
 	var stderr bytes.Buffer
 	code, err := c.run(ctx, execution{
 		argv: append([]string{"/bin/sh", "-c", script, "sh"}, args...),
@@ -409,13 +500,12 @@ func (c *comm) byExec(ctx context.Context, doing, script string, args []string, 
 // missingCode is what the scripts of byExec exit with for a missing path.
 const missingCode = 44
 
-func (c *comm) putByExec(ctx context.Context, dst string, src io.Reader, meta component.FileMeta, own owner) error {
-	counted := &counter{Reader: src}
-	err := c.byExec(ctx, "upload "+dst,
-		`[ -d "${1%/*}/" ] || exit 44; cat >"$1" && chmod "$2" "$1" && chown "$3" "$1" && [ "$(wc -c <"$1")" -ge 0 ]`,
-		[]string{dst, strconv.FormatInt(int64(meta.Mode.Perm()), 8), fmt.Sprintf("%d:%d", own.uid, own.gid)}, counted, nil)
-	if err == nil && meta.Size >= 0 && counted.n != meta.Size {
-		return fmt.Errorf("docker: upload %s: the source has %d bytes instead of %d: %w", dst, counted.n, meta.Size, io.ErrUnexpectedEOF)
+func (c *comm) putByExec(ctx context.Context, dst string, src *pump, meta component.FileMeta, own owner) error {
+	dst = path.Clean("/" + dst)
+	err := c.byExec(ctx, "upload "+dst, `[ -d "$1" ] || exit 44; rm -f "$2"; cat >"$2" && chmod "$3" "$2" && chown "$4" "$2"`,
+		[]string{path.Dir(dst), dst, strconv.FormatInt(int64(meta.Mode.Perm()), 8), fmt.Sprintf("%d:%d", own.uid, own.gid)}, src, nil)
+	if err == nil && meta.Size >= 0 && src.read != meta.Size {
+		return fmt.Errorf("docker: upload %s: the source has %d bytes instead of %d: %w", dst, src.read, meta.Size, io.ErrUnexpectedEOF)
 	}
 	return err
 }
@@ -424,15 +514,17 @@ func (c *comm) getByExec(ctx context.Context, src string, dst io.Writer) error {
 	return c.byExec(ctx, "download "+src, `[ -e "$1" ] || exit 44; cat "$1"`, []string{src}, nil, dst)
 }
 
-func (c *comm) putTreeByExec(ctx context.Context, dst string, archive io.Reader, own owner) error {
+func (c *comm) putTreeByExec(ctx context.Context, dst string, archive *pump, own owner) error {
 	r, w := io.Pipe()
 	wrote := make(chan error, 1)
 	go func() {
-		err := c.copyTree(w, archive, "", own)
+		err := c.copyTree(w, archive, "", own, nil)
 		w.CloseWithError(err)
 		wrote <- err
 	}()
-	err := c.byExec(ctx, "upload "+dst, `mkdir -p "$1" && tar -xf - -C "$1"`, []string{dst}, r, nil)
+	in := newPump(ctx, r)
+	defer in.stop()
+	err := c.byExec(ctx, "upload "+dst, `mkdir -p "$1" && tar -xf - -C "$1"`, []string{dst}, in, nil)
 	r.CloseWithError(errStopped)
 	if werr := <-wrote; werr != nil && !errors.Is(werr, errStopped) {
 		return fmt.Errorf("docker: upload %s: %w", dst, werr)
@@ -454,18 +546,6 @@ func (c *comm) getTreeByExec(ctx context.Context, src string, archive io.Writer)
 		return fmt.Errorf("docker: download %s: %w", src, serr)
 	}
 	return err
-}
-
-// counter counts what is read.
-type counter struct {
-	io.Reader
-	n int64
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.n += int64(n)
-	return n, err
 }
 
 // writeFolders writes an entry for each folder of a path.
