@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"ingot/internal/diag"
 )
 
 // Redactor takes secrets out of whatever is printed and puts "<sensitive>" in
@@ -138,4 +140,24 @@ func (w *redactingWriter) Close() error {
 	}
 	_, err := io.WriteString(w.next, text)
 	return err
+}
+
+// Diagnostics returns l without the secrets in its texts. Places in files
+// stay as they are; l is not changed.
+func (r *Redactor) Diagnostics(l diag.List) diag.List {
+	c := r.current()
+	if c == nil {
+		return l
+	}
+	out := make(diag.List, len(l))
+	for i, d := range l {
+		clean := *d
+		clean.Summary, clean.Detail = c.text(d.Summary), c.text(d.Detail)
+		clean.Values = nil
+		for _, v := range d.Values {
+			clean.Values = append(clean.Values, diag.Value{Name: v.Name, Text: c.redact(v.Text)})
+		}
+		out[i] = &clean
+	}
+	return out
 }

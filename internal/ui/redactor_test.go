@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"ingot/internal/component"
+	"ingot/internal/diag"
 	"ingot/internal/retry"
 )
 
@@ -444,4 +445,20 @@ func FuzzRedact(f *testing.F) {
 			t.Errorf("in two pieces %q, in one %q", out.String(), got)
 		}
 	})
+}
+
+func TestRedactDiagnostics(t *testing.T) {
+	l := diag.List{{Severity: diag.Error, Summary: "bad hunter2", Detail: "value hunter2 is bad",
+		Values: []diag.Value{{Name: "var.pw", Text: `"hunter2"`}}}}
+	if got := NewRedactor().Diagnostics(l); !reflect.DeepEqual(got, l) {
+		t.Errorf("changed without secrets: %v", got)
+	}
+	want := diag.List{{Severity: diag.Error, Summary: "bad <sensitive>", Detail: "value <sensitive> is bad",
+		Values: []diag.Value{{Name: "var.pw", Text: `"<sensitive>"`}}}}
+	if got := redactor("hunter2").Diagnostics(l); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", *got[0])
+	}
+	if !strings.Contains(l[0].Detail, "hunter2") {
+		t.Error("the list itself was changed")
+	}
 }
