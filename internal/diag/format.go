@@ -171,6 +171,7 @@ type snippet struct{ before, marked, after string }
 // crop shortens the line so that the start of the marked part stays in view.
 func (s *snippet) crop(room int) {
 	const dots = "..."
+	room = max(room, 16)
 	if columns(s.before)+columns(s.marked)+columns(s.after) <= room {
 		return
 	}

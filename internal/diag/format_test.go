@@ -118,6 +118,7 @@ func TestSuggest(t *testing.T) {
 // FuzzFormat shows findings at arbitrary places of arbitrary texts.
 func FuzzFormat(f *testing.F) {
 	f.Add("a = b\n", "Detail.", 1, 0, 3, 80)
+	f.Add(strings.Repeat("0", 20), "", 2, 20, 5, 2)
 	f.Add("source \"x\" \"y\" {\n a\n}", "", 2, 20, 5, 10)
 	f.Fuzz(func(t *testing.T, src, detail string, line, start, end, width int) {
 		got := format(t, diag.In(at(line, start, end), "S", "%s", detail), src, diag.FormatOptions{Width: width})

@@ -107,6 +107,7 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 		}
 	}
 	for _, g := range values {
+		s.hide(v, cty.StringVal(g.text), g.value)
 		got, more := s.givenValue(v, g, want, fixed)
 		diags = append(diags, more...)
 		val = got
@@ -151,7 +152,18 @@ func (s *Scope) defaultValue(v *template.Variable, want cty.Type) (cty.Value, di
 		}
 		return cty.UnknownVal(want), diags
 	}
+	s.hide(v, val)
 	return convertVariable(v, val, want, given{origin: "the default", at: v.Default.Range().Ptr()})
+}
+
+// hide reports values of a sensitive variable as they were written, since a
+// finding about them shows the line.
+func (s *Scope) hide(v *template.Variable, values ...cty.Value) {
+	for _, val := range values {
+		if v.Sensitive && val != cty.NilVal {
+			s.secrets.root(val)
+		}
+	}
 }
 
 // givenValue reads one value. A text is taken as it is for a string, a number

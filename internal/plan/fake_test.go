@@ -119,6 +119,10 @@ func (fakeProvisioner) Schema() component.Schema {
 		component.String("script", ""),
 		component.Strings("environment_vars", ""),
 		{Name: "execute_command", Type: cty.String, Late: true, Default: cty.StringVal("sh {{.Path}}")},
+		{Name: "key_file", Type: cty.String, Format: component.Path},
+	}, Blocks: []component.Block{
+		{Name: "env", Repeated: true, Schema: component.Schema{Attributes: []component.Attribute{component.String("name", ""), component.Number("value", "")}}},
+		{Name: "user", Schema: component.Schema{Attributes: []component.Attribute{component.String("name", "")}}},
 	}}
 }
 

@@ -725,3 +725,143 @@ func TestLongChain(t *testing.T) {
 	p := planned(t, strings.Join(lines, "\n"))
 	want(t, "builds", len(p.Builds), 3000)
 }
+
+// Ensure that override replaces arguments and blocks alike.
+func TestOverride(t *testing.T) {
+	p := planned(t, `
+source "fake" "a" {}
+build {
+  sources = ["fake.a"]
+  provisioner "shell" {
+    inline   = ["x"]
+    key_file = "~"
+    env {
+      name = "lost"
+    }
+    override = {
+      a = {
+        execute_command = "bash {{.Path}}"
+        env             = [{ name = "n", value = "5" }, { name = "m" }]
+        user            = { name = "root" }
+      }
+    }
+  }
+}
+`)
+	s, _ := p.Builds[0].Provisioners[0].Bind(context.Background(), nil)
+	cfg := s.(*fakeStep).cfg
+	env := func(name string, value cty.Value) cty.Value {
+		return cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(name), "value": value})
+	}
+	wantValue(t, "execute_command", cfg.GetAttr("execute_command"), cty.StringVal("bash {{.Path}}"))
+	wantValue(t, "env", cfg.GetAttr("env"), cty.ListVal([]cty.Value{env("n", cty.NumberIntVal(5)), env("m", cty.NullVal(cty.Number))}))
+	wantValue(t, "user", cfg.GetAttr("user"), cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal("root")}))
+	wantValue(t, "key_file", cfg.GetAttr("key_file"), cty.StringVal("/home/u"))
+	wantValue(t, "inline", cfg.GetAttr("inline"), list("x"))
+}
+
+func list(texts ...string) cty.Value {
+	var out []cty.Value
+	for _, s := range texts {
+		out = append(out, cty.StringVal(s))
+	}
+	return cty.ListVal(out)
+}
+
+// Ensure that defaults can read the environment that was passed in.
+func TestEnvDefault(t *testing.T) {
+	p := planned(t, `
+variable "a" {
+  default = "${env("SET")}-${env("UNSET")}-"
+}
+source "fake" "a" {
+  image = var.a
+}
+build {
+  sources = ["fake.a"]
+}
+`, func(in *plan.Inputs) { in.Environ = []string{"SET=first", "SET=a=b", "OTHER=x"} })
+	wantValue(t, "image", attr(t, p.Builds[0].Job, "image"), cty.StringVal("a=b--"))
+}
+
+// Ensure that build can be used as a whole, with what there is at the time.
+func TestWholeBuild(t *testing.T) {
+	p := planned(t, `
+source "fake" "a" {}
+build {
+  name    = "n"
+  sources = ["fake.a"]
+  provisioner "shell" {
+    inline = [for k, v in build : "${k}=${v}" if v != null]
+  }
+}
+`)
+	s, diags := p.Builds[0].Provisioners[0].Bind(context.Background(), map[string]cty.Value{"ID": cty.StringVal("i"), "Extra": cty.StringVal("e")})
+	if len(diags) > 0 {
+		t.Fatal(diags.Err())
+	}
+	wantValue(t, "inline", s.(*fakeStep).cfg.GetAttr("inline"), list("Extra=e", "ID=i", "name=n"))
+}
+
+// Ensure that the wrong values of sensitive variables are secret too, since
+// findings about them show their line.
+func TestSecretsOfWrongValues(t *testing.T) {
+	in := write(t, map[string]string{
+		"main.pkr.hcl": "variable \"a\" {\n  type = number\n  default = \"in default\"\n  sensitive = true\n}\n",
+		"v.hcl":        "a = [\"in file\"]\n",
+	})
+	in.Vars, in.VarFiles = []string{"a=in flag"}, []string{"v.hcl"}
+	var got []string
+	in.Secrets = func(s string) { got = append(got, s) }
+	if _, diags := plan.Make(context.Background(), load(t, ".", in), in); !diags.HasErrors() {
+		t.Error("wrong values were taken")
+	}
+	want(t, "secrets", got, []string{"in default", "in file", "in flag"})
+}
+
+// Ensure that functions can be called with sensitive arguments.
+func TestSensitiveArguments(t *testing.T) {
+	planned(t, `
+variable "s" {
+  default   = "hunter2"
+  sensitive = true
+}
+variable "l" {
+  default   = ["bbb", "aaa"]
+  sensitive = true
+}
+variable "m" {
+  default   = { key = "value" }
+  sensitive = true
+}
+locals {
+  r = [
+    upper(var.s), length(var.s), length(var.l), length(var.m), format("%s-%d", var.s, 1), formatlist("%s!", var.l),
+    join(",", var.l), split("n", var.s), replace(var.s, "h", "H"), regex("[a-z]+", var.s), regexall("[a-z]", var.s),
+    substr(var.s, 0, 3), startswith(var.s, "h"), contains(var.l, var.s), coalesce(var.s, "x"), concat(var.l, ["x"]),
+    distinct(var.l), element(var.l, 0), flatten([var.l]), index(var.l, "aaa"), keys(var.m), values(var.m),
+    lookup(var.m, "key", "d"), merge(var.m, { a = 1 }), range(length(var.l)), reverse(var.l), sort(var.l),
+    zipmap(var.l, var.l), setproduct(var.l, var.l), slice(var.l, 0, 1), jsonencode(var.m), jsondecode(jsonencode(var.m)),
+    yamlencode(var.m), base64encode(var.s), base64gzip(var.s), sha256(var.s), bcrypt(var.s, 4), uuidv5("dns", var.s),
+    try(var.m.nope, var.s), can(var.m.nope), convert(var.l, set(string)), alltrue([var.s != ""]), sum([length(var.s), 1]),
+    urlencode(var.s), textencodebase64(var.s, "UTF-16LE"), var.s == "x" ? 1 : 2, [for k, v in var.m : v if v != ""],
+    { for e in var.l : e => upper(e) }, var.l[*], "%{ for e in var.l }${e}%{ endfor }", var.m["key"], var.l[length(var.l) - 1],
+    compact(var.l), chunklist(var.l, 1), coalescelist(var.l, []), setunion(var.l, ["x"]), !startswith(var.s, "x"), -length(var.s),
+  ]
+}
+source "fake" "a" {
+  image = jsonencode(local.r)
+}
+build {
+  sources = ["fake.a"]
+  dynamic "provisioner" {
+    for_each = var.m
+    labels   = ["shell"]
+    content {
+      inline = [provisioner.value]
+      only   = ["fake.${var.s == "" ? "b" : "a"}"]
+    }
+  }
+}
+`)
+}
