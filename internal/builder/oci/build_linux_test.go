@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,4 +127,37 @@ func out(t testing.TB, name string) (string, cty.Value) {
 	return p, str(p)
 }
 
-func joined(lines ...string) string { return strings.Join(lines, "\n") }
+// exports are export blocks.
+func exports(blocks ...attrs) cty.Value {
+	for _, b := range schema().Blocks {
+		if b.Name == "export" {
+			var out []cty.Value
+			for _, values := range blocks {
+				out = append(out, b.Schema.Object(values))
+			}
+			return cty.ListVal(out)
+		}
+	}
+	panic("the schema has no export block")
+}
+
+func tarNames(t testing.TB, file string) map[string]bool {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := map[string]bool{}
+	tr := tar.NewReader(f)
+	for {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(h.Name, "/")] = true
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/builder/oci/base"
 	"ingot/internal/component"
 )
 
@@ -79,7 +80,7 @@ func (j *job) assemble(ctx context.Context, r component.Run, steps []*sealed) (v
 		if err != nil {
 			return nil, err
 		}
-		adds = append(adds, mutate.Addendum{Layer: blob, MediaType: blob.Type})
+		adds = append(adds, addendum(blob))
 	}
 	now := j.created(r)
 	history := j.baseHistory(now)
@@ -89,7 +90,7 @@ func (j *job) assemble(ctx context.Context, r component.Run, steps []*sealed) (v
 		}
 		history = append(history, v1.History{Created: now, CreatedBy: s.by, Author: j.p.Author, EmptyLayer: s.blob == nil})
 		if s.blob != nil {
-			adds = append(adds, mutate.Addendum{Layer: s.blob, MediaType: s.blob.Type})
+			adds = append(adds, addendum(s.blob))
 		}
 	}
 	img, err := mutate.Append(img, adds...)
@@ -105,13 +106,18 @@ func (j *job) assemble(ctx context.Context, r component.Run, steps []*sealed) (v
 	config.History = history
 	config.Created = now
 	// What another builder noted about its own container is not true here.
-	config.Container, config.DockerVersion = "", ""
+	config.Container = ""
 	config.Config.Image, config.Config.Hostname = "", ""
 	if j.p.Author != "" {
 		config.Author = j.p.Author
 	}
 	j.p.apply(&config.Config)
 	return mutate.ConfigFile(img, config)
+}
+
+func addendum(b *base.Blob) mutate.Addendum {
+	typ, _ := b.MediaType() // never fails
+	return mutate.Addendum{Layer: b, MediaType: typ}
 }
 
 // baseHistory is the base's, which must have one entry for each layer.

@@ -92,7 +92,7 @@ func (j *job) writeLayer(ctx context.Context, lowers []string, upper, file strin
 	if entries == 0 {
 		return nil, os.Remove(file)
 	}
-	return &base.Blob{Path: file, Sum: packed.digest(), Diff: plain.digest(), Len: packed.n, Type: c.MediaType()}, nil
+	return base.NewBlob(file, packed.digest(), plain.digest(), packed.n, c.MediaType()), nil
 }
 
 // clamp is the latest time in layers, in seconds, or -1.

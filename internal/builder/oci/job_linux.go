@@ -72,9 +72,33 @@ func (j *job) Prepare(ctx context.Context, r component.Run) error {
 	if j.image, err = j.loadBase(ctx, r); err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
+	if err := j.checkPlatform(r); err != nil {
+		return err
+	}
 	if err := j.unpackBase(ctx, r); err != nil {
 		return fmt.Errorf("oci: base image %s: %w", j.p.From, err)
 	}
+	return nil
+}
+
+// checkPlatform compares the base with what was asked for. Images that come
+// alone are taken as they are unless the user named a platform.
+func (j *job) checkPlatform(r component.Run) error {
+	c, want := j.image.Config, j.p.platform
+	if c.OS == "" && c.Architecture == "" {
+		c.OS, c.Architecture, c.Variant = want.OS, want.Architecture, want.Variant // it does not say
+	}
+	if c.OS == want.OS && c.Architecture == want.Architecture {
+		return nil
+	}
+	have := c.OS + "/" + c.Architecture
+	if j.p.Platform != "" || c.OS != "linux" {
+		return fmt.Errorf("oci: base image %s is for %s, not for %s/%s", j.p.From, have, want.OS, want.Architecture)
+	}
+	r.Emit(component.Warning{
+		Summary: "The base image is for " + have,
+		Detail:  fmt.Sprintf("Its programs run on this machine (%s) only if an emulator is registered with binfmt_misc.", want.Architecture),
+	})
 	return nil
 }
 
@@ -130,7 +154,7 @@ func (j *job) loadBase(ctx context.Context, r component.Run) (*base.Image, error
 		},
 		Bootstrap: base.Bootstrap{
 			Mirror: p.Mirror, Variant: p.Variant, Packages: p.Packages, Components: p.Components, Refresh: p.Refresh,
-			Epoch: p.epoch, Run: j.hostCommand(r),
+			Epoch: p.epoch, Platform: p.platform, Single: j.ids.Single(), Run: j.hostCommand(r),
 		},
 	})
 }

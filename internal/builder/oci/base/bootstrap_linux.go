@@ -12,11 +12,16 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Bootstrap is how to make a Debian root file system.
 type Bootstrap struct {
-	Mirror, Variant      string
+	Mirror, Variant string
+	// Platform is the architecture to make it for; any but this machine's
+	// needs an emulator.
+	Platform             v1.Platform
 	Packages, Components []string
 	// Refresh ignores what is in the cache.
 	Refresh bool
@@ -69,7 +74,7 @@ func (s *Store) bootstrap(ctx context.Context, suite string, b Bootstrap) (strin
 // key names what the result depends on, apart from the day.
 func (b Bootstrap) key(suite string) string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%q %q %q %q %q", suite, b.variant(), b.Packages, b.Components, b.Mirror)
+	fmt.Fprintf(sum, "%q %q %q %q %q %q", suite, b.variant(), b.Packages, b.Components, b.Mirror, b.Platform)
 	if b.Epoch != nil {
 		fmt.Fprintf(sum, " %d", b.Epoch.Unix())
 	}
@@ -93,14 +98,18 @@ func (b Bootstrap) make(ctx context.Context, suite, tmp, file string) error {
 	if b.Epoch != nil {
 		env = append(env, "SOURCE_DATE_EPOCH="+strconv.FormatInt(b.Epoch.Unix(), 10))
 	}
+	arch, err := debianArchitecture(b.Platform)
+	if err != nil {
+		return err
+	}
 	if tool := find("mmdebstrap"); tool != "" {
-		return b.Run(ctx, b.mmdebstrap(tool, suite, file), env)
+		return b.Run(ctx, b.mmdebstrap(tool, suite, arch, file), env)
 	}
 	tool := find("debootstrap")
 	if tool == "" {
 		return errors.New("neither mmdebstrap nor debootstrap is installed on this machine: install one of them")
 	}
-	args, err := b.debootstrap(tool, suite, filepath.Join(tmp, "root"))
+	args, err := b.debootstrap(tool, suite, arch, filepath.Join(tmp, "root"))
 	if err != nil {
 		return err
 	}
@@ -114,6 +123,27 @@ func (b Bootstrap) make(ctx context.Context, suite, tmp, file string) error {
 	return b.Run(ctx, []string{tar, "-C", filepath.Join(tmp, "root"), "--sort=name", "--numeric-owner", "--xattrs", "--exclude=./dev/*", "--exclude=./var/cache/apt/archives/*.deb", "-cf", file, "."}, env)
 }
 
+// debianArchitecture is Debian's name of an architecture.
+func debianArchitecture(p v1.Platform) (string, error) {
+	switch p.Architecture + strings.TrimSuffix("/"+p.Variant, "/") {
+	case "amd64", "arm64", "riscv64", "s390x":
+		return p.Architecture, nil
+	case "arm64/v8":
+		return "arm64", nil
+	case "arm", "arm/v7":
+		return "armhf", nil
+	case "arm/v6", "arm/v5":
+		return "armel", nil
+	case "386":
+		return "i386", nil
+	case "ppc64le":
+		return "ppc64el", nil
+	case "loong64":
+		return "loong64", nil
+	}
+	return "", fmt.Errorf("no architecture of Debian runs on %s", p)
+}
+
 // find looks for a program in searchPath.
 func find(name string) string {
 	for _, dir := range filepath.SplitList(searchPath) {
@@ -125,8 +155,8 @@ func find(name string) string {
 }
 
 // mmdebstrap leaves device nodes out, as published images do.
-func (b Bootstrap) mmdebstrap(tool, suite, file string) []string {
-	args := []string{tool, "--quiet", "--mode=root", "--format=tar", "--variant=" + b.variant(), "--skip=output/dev"}
+func (b Bootstrap) mmdebstrap(tool, suite, arch, file string) []string {
+	args := []string{tool, "--quiet", "--mode=root", "--format=tar", "--variant=" + b.variant(), "--skip=output/dev", "--architectures=" + arch}
 	if len(b.Packages) > 0 {
 		args = append(args, "--include="+strings.Join(b.Packages, ","))
 	}
@@ -140,8 +170,8 @@ func (b Bootstrap) mmdebstrap(tool, suite, file string) []string {
 	return args
 }
 
-func (b Bootstrap) debootstrap(tool, suite, dir string) ([]string, error) {
-	args := []string{tool}
+func (b Bootstrap) debootstrap(tool, suite, arch, dir string) ([]string, error) {
+	args := []string{tool, "--arch=" + arch}
 	switch b.variant() {
 	case "minbase", "buildd":
 		args = append(args, "--variant="+b.variant())

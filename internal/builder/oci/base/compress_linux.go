@@ -71,34 +71,48 @@ func (c Compression) Writer(w io.Writer) (io.WriteCloser, error) {
 }
 
 // decompress recognises a compressed stream by its first bytes. Anything
-// unknown is taken for uncompressed.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+// unknown is taken for uncompressed. Closing the result leaves r open.
+func decompress(r io.Reader) (decompressed, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	head, err := br.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return decompressed{}, err
 	}
+	var d io.ReadCloser
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return pgzip.NewReader(br)
+		d, err = pgzip.NewReader(br)
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		d, err := zstd.NewReader(br)
-		if err != nil {
-			return nil, err
+		var z *zstd.Decoder
+		if z, err = zstd.NewReader(br); err == nil {
+			d = z.IOReadCloser()
 		}
-		return d.IOReadCloser(), nil
 	case bytes.HasPrefix(head, []byte("\xfd7zXZ\x00")):
-		d, err := xz.NewReader(br)
-		return io.NopCloser(d), err
+		var z *xz.Reader
+		if z, err = xz.NewReader(br); err == nil {
+			d = io.NopCloser(z)
+		}
 	case bytes.HasPrefix(head, []byte("BZh")):
-		return io.NopCloser(bzip2.NewReader(br)), nil
+		d, err = io.NopCloser(bzip2.NewReader(br)), nil
 	case bytes.HasPrefix(head, []byte{0x04, 0x22, 0x4d, 0x18}):
-		return io.NopCloser(lz4.NewReader(br)), nil
+		d, err = io.NopCloser(lz4.NewReader(br)), nil
+	default:
+		return decompressed{ReadCloser: io.NopCloser(br)}, nil
 	}
-	return io.NopCloser(br), nil
+	if err != nil {
+		return decompressed{}, err
+	}
+	return decompressed{ReadCloser: d, was: true}, nil
 }
 
-// both closes a decompressor and what it reads from.
+// decompressed is a stream that may have been compressed.
+type decompressed struct {
+	io.ReadCloser
+	// was reports whether it was.
+	was bool
+}
+
+// both reads from one thing and closes several.
 type both struct {
 	io.Reader
 	closers []io.Closer

@@ -37,37 +37,44 @@ func (l *Layer) Open(ctx context.Context) (io.ReadCloser, error) { return l.unco
 // Blob returns the layer as it is put into images.
 func (l *Layer) Blob(ctx context.Context) (*Blob, error) { return l.blob(ctx) }
 
-// Blob is a compressed layer in a file. It implements v1.Layer.
+// Blob is a compressed layer. It implements v1.Layer.
 type Blob struct {
-	Path string
-	Sum  v1.Hash
-	Diff v1.Hash
-	Len  int64
-	Type types.MediaType
+	open func() (io.ReadCloser, error)
+	sum  v1.Hash
+	diff v1.Hash
+	size int64
+	typ  types.MediaType
+}
+
+// NewBlob describes a layer in a file: the digests of the file and of its
+// uncompressed content.
+func NewBlob(path string, sum, diff v1.Hash, size int64, typ types.MediaType) *Blob {
+	open := func() (io.ReadCloser, error) { return os.Open(path) }
+	return &Blob{open: open, sum: sum, diff: diff, size: size, typ: typ}
 }
 
 // Digest is that of the compressed bytes.
-func (b *Blob) Digest() (v1.Hash, error) { return b.Sum, nil }
+func (b *Blob) Digest() (v1.Hash, error) { return b.sum, nil }
 
 // DiffID is the digest of the uncompressed bytes.
-func (b *Blob) DiffID() (v1.Hash, error) { return b.Diff, nil }
+func (b *Blob) DiffID() (v1.Hash, error) { return b.diff, nil }
 
 // Size is the number of compressed bytes.
-func (b *Blob) Size() (int64, error) { return b.Len, nil }
+func (b *Blob) Size() (int64, error) { return b.size, nil }
 
 // MediaType is an OCI one.
-func (b *Blob) MediaType() (types.MediaType, error) { return b.Type, nil }
+func (b *Blob) MediaType() (types.MediaType, error) { return b.typ, nil }
 
-// Compressed opens the file. Reading fails at its end if it has changed since.
+// Compressed opens the bytes. Reading fails at their end if they have changed.
 func (b *Blob) Compressed() (io.ReadCloser, error) {
-	f, err := os.Open(b.Path)
+	f, err := b.open()
 	if err != nil {
 		return nil, err
 	}
-	return &verified{f: f, want: b.Sum, sum: sha256.New()}, nil
+	return &verified{f: f, want: b.sum, sum: sha256.New()}, nil
 }
 
-// Uncompressed opens the file and decompresses it.
+// Uncompressed decompresses the bytes.
 func (b *Blob) Uncompressed() (io.ReadCloser, error) {
 	f, err := b.Compressed()
 	if err != nil {
@@ -89,7 +96,7 @@ func (s *Store) compressed(ctx context.Context, c Compression, diff v1.Hash, ope
 		Size   int64
 	}
 	if s.lookup(key, &known) && s.has(known.Digest, known.Size) {
-		return &Blob{Path: s.blobPath(known.Digest), Sum: known.Digest, Diff: diff, Len: known.Size, Type: c.MediaType()}, nil
+		return NewBlob(s.blobPath(known.Digest), known.Digest, diff, known.Size, c.MediaType()), nil
 	}
 	unlock, err := s.Lock(ctx, "blob-"+diff.Hex)
 	if err != nil {
@@ -121,7 +128,7 @@ func (s *Store) compressed(ctx context.Context, c Compression, diff v1.Hash, ope
 	if err := s.note(key, known); err != nil {
 		return nil, err
 	}
-	return &Blob{Path: s.blobPath(known.Digest), Sum: known.Digest, Diff: diff, Len: known.Size, Type: c.MediaType()}, nil
+	return NewBlob(s.blobPath(known.Digest), known.Digest, diff, known.Size, c.MediaType()), nil
 }
 
 // cancellable stops reading when ctx ends.

@@ -3,6 +3,7 @@ package base
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -12,8 +13,9 @@ import (
 type Request struct {
 	// Kind is "docker", "oci", "oci-archive", "docker-archive", "tar",
 	// "debootstrap" or "scratch"; Ref is what follows the colon.
-	Kind, Ref   string
-	Platform    v1.Platform
+	Kind, Ref string
+	Platform  v1.Platform
+	// Compression is for layers that are not compressed where they are.
 	Compression Compression
 
 	// For docker.
@@ -27,14 +29,15 @@ type Request struct {
 	Bootstrap Bootstrap
 }
 
-// Load finds the image. Files of layers are fetched; nothing is unpacked.
+// Load finds the image. Layers are fetched if they are not on this machine;
+// nothing is unpacked.
 func (s *Store) Load(ctx context.Context, q Request) (*Image, error) {
 	img, err := s.load(ctx, q)
 	if err != nil {
-		return nil, fmt.Errorf("base image %s: %w", q.Kind, err)
+		return nil, fmt.Errorf("base image %s: %w", strings.TrimSuffix(q.Kind+":"+q.Ref, ":"), err)
 	}
 	if want := len(img.Config.RootFS.DiffIDs); want != len(img.Layers) {
-		return nil, fmt.Errorf("base image %s: %d layers, but its configuration lists %d", q.Kind, len(img.Layers), want)
+		return nil, fmt.Errorf("base image %s: %d layers, but its configuration lists %d", img.From, len(img.Layers), want)
 	}
 	return img, nil
 }
@@ -45,6 +48,22 @@ func (s *Store) load(ctx context.Context, q Request) (*Image, error) {
 		return &Image{Config: newConfig(q.Platform), From: "scratch"}, nil
 	case "tar":
 		return s.fromTar(ctx, q.Ref, q.Compression, q.Platform)
+	case "debootstrap":
+		file, err := s.bootstrap(ctx, q.Ref, q.Bootstrap)
+		if err != nil {
+			return nil, err
+		}
+		img, err := s.fromTar(ctx, file, q.Compression, q.Platform)
+		if err == nil {
+			img.From = "debootstrap:" + q.Ref
+		}
+		return img, err
+	case "docker":
+		return s.fromRegistry(ctx, q)
+	case "oci", "oci-archive":
+		return s.fromLayout(ctx, q)
+	case "docker-archive":
+		return s.fromDockerArchive(ctx, q)
 	}
 	return nil, fmt.Errorf("unknown kind of base %q", q.Kind)
 }
