@@ -1,55 +1,71 @@
-// Package none is the communicator "none": there is no connection to the
-// machine, and whatever would need one fails at once and says so.
+// Package none is the communicator of machines that nobody connects to
+// (communicator = "none").
 package none
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"ingot/internal/component"
 )
 
-// NewDialer returns the dialer of the transport "none". Dial succeeds at once.
+// New makes a communicator that can do nothing. Every operation fails at once
+// with component.ErrUnsupported, so that a provisioner that needs the machine
+// does not seem to work and does not wait for it either.
+func New() component.Communicator { return communicator{} }
+
+// NewDialer makes the dialer for the transport "none". It does not wait and
+// does not ask for the endpoint.
 func NewDialer() component.Dialer { return dialer{} }
 
 type dialer struct{}
 
+// Dial returns New.
 func (dialer) Dial(context.Context, component.Run, func(context.Context) (component.Endpoint, error)) (component.Communicator, error) {
 	return New(), nil
 }
 
-// New returns the communicator.
-func New() component.Communicator { return communicator{} }
+var errNone = fmt.Errorf(`%w: the build has communicator = "none", so nothing can be done on the machine; `+
+	`set communicator to "ssh" or "winrm", or remove the provisioners that need the machine`, component.ErrUnsupported)
 
 type communicator struct{}
 
-var _ component.Communicator = communicator{}
-
-func refuse(what string) error {
-	return fmt.Errorf("%s: %w: communicator is \"none\", so there is no connection to a machine; set communicator = \"ssh\", or use components that work on this side, such as shell-local", what, component.ErrUnsupported)
+func refuse(ctx context.Context, what string) error {
+	if ctx.Err() != nil {
+		return errors.Join(fmt.Errorf("none: %s: %w", what, errNone), context.Cause(ctx))
+	}
+	return fmt.Errorf("none: %s: %w", what, errNone)
 }
 
-func (communicator) Run(context.Context, component.Command) (component.Exit, error) {
-	return component.Exit{}, refuse("run a command")
+// Run fails.
+func (communicator) Run(ctx context.Context, _ component.Command) (component.Exit, error) {
+	return component.Exit{}, refuse(ctx, "run a command")
 }
 
-func (communicator) Put(_ context.Context, dst string, _ io.Reader, _ component.FileMeta) error {
-	return refuse("upload to " + dst)
+// Put fails.
+func (communicator) Put(ctx context.Context, dst string, _ io.Reader, _ component.FileMeta) error {
+	return refuse(ctx, "put "+dst)
 }
 
-func (communicator) Get(_ context.Context, src string, _ io.Writer) error {
-	return refuse("download " + src)
+// Get fails.
+func (communicator) Get(ctx context.Context, src string, _ io.Writer) error {
+	return refuse(ctx, "get "+src)
 }
 
-func (communicator) PutTree(_ context.Context, dst string, _ io.Reader) error {
-	return refuse("upload to " + dst)
+// PutTree fails.
+func (communicator) PutTree(ctx context.Context, dst string, _ io.Reader) error {
+	return refuse(ctx, "put tree "+dst)
 }
 
-func (communicator) GetTree(_ context.Context, src string, _ io.Writer) error {
-	return refuse("download " + src)
+// GetTree fails.
+func (communicator) GetTree(ctx context.Context, src string, _ io.Writer) error {
+	return refuse(ctx, "get tree "+src)
 }
 
+// Caps declares nothing.
 func (communicator) Caps() component.Caps { return component.Caps{Transport: "none"} }
 
+// Close does nothing.
 func (communicator) Close() error { return nil }
