@@ -21,6 +21,10 @@ import (
 // build data before the machine exists.
 var ErrNotYetKnown = errors.New("known only once the machine is running")
 
+// ErrNotSupplied is returned (wrapped) by Render when the text asks for build
+// data that is not in Vars.Build.
+var ErrNotSupplied = errors.New("not supplied by this builder")
+
 // Vars is what the functions of a template action can see.
 type Vars struct {
 	BuildName   string
@@ -130,7 +134,7 @@ func (v Vars) build(key string) (string, error) {
 			names = append(names, n)
 		}
 		sort.Strings(names)
-		return "", fmt.Errorf("build %q: this builder supplies only %s", key, strings.Join(names, ", "))
+		return "", fmt.Errorf("build %q: %w, which has %s", key, ErrNotSupplied, strings.Join(names, ", "))
 	}
 	return val, nil
 }
