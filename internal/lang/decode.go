@@ -283,6 +283,7 @@ func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
 			return cty.UnknownVal(cty.String)
 		case errors.Is(err, gotmpl.ErrNotYetKnown):
 			d.view.UsedFacts = true
+			d.checkBuildNames(text, PartRange(expr, p))
 			return cty.UnknownVal(cty.String)
 		case err != nil:
 			d.report(diag.In(PartRange(expr, p), "Template action failed", "%s.", actionError(err)))
@@ -290,6 +291,24 @@ func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
 		}
 		return cty.StringVal(out)
 	})
+}
+
+// checkBuildNames finds a template action that asks for a value that the
+// machine will never have.
+func (d *decoding) checkBuildNames(text string, at hcl.Range) {
+	b := d.view.Build
+	if b == nil || b.AnyName {
+		return
+	}
+	v := d.view.Template
+	v.Build = make(map[string]string, len(b.Names))
+	for name := range b.Names {
+		v.Build[name] = ""
+	}
+	// Other errors may only be due to the values being empty.
+	if _, err := gotmpl.Render(text, v, nil); errors.Is(err, gotmpl.ErrNotSupplied) {
+		d.report(diag.In(at, "Unsupported build value", "%s.", actionError(err)))
+	}
 }
 
 // actionError is the error of a template action without the text of the
