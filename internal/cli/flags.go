@@ -10,8 +10,8 @@ import (
 )
 
 // normaliseFlags turns the single-dash long flags that Packer's users type
-// (-var, -on-error=ask) into the double-dash form. Only names that some
-// command has are touched, and never what stands behind a flag as its value.
+// (-var, -on-error=ask) into the double-dash form. What stands behind a flag as
+// its value is never touched.
 func normaliseFlags(root *cobra.Command, args []string) []string {
 	known := longFlags(root)
 	out := make([]string, 0, len(args))
@@ -22,12 +22,13 @@ func normaliseFlags(root *cobra.Command, args []string) []string {
 		}
 		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		flag := known[name]
-		if !strings.HasPrefix(arg, "-") || len(name) < 2 || flag == nil {
+		if !strings.HasPrefix(arg, "-") || len(name) < 2 {
 			out = append(out, arg)
 			continue
 		}
+		// A mistyped name is no bundle of one-letter flags either.
 		out = append(out, "--"+strings.TrimLeft(arg, "-"))
-		if !hasValue && flag.NoOptDefVal == "" && i+1 < len(args) {
+		if flag != nil && !hasValue && flag.NoOptDefVal == "" && i+1 < len(args) {
 			i++
 			out = append(out, args[i])
 		}
@@ -93,8 +94,19 @@ Flags:
 // flagUsages renders flags with a single dash. A column for shorthands, which
 // hardly any flag has, would only be in the way.
 func flagUsages(flags *pflag.FlagSet) string {
-	text := flags.FlagUsagesWrapped(100)
-	text = strings.ReplaceAll(text, "      --", "  -")
-	text = strings.ReplaceAll(text, ", --", ", -")
-	return text
+	const cut = len("      --") - len("  -")
+	lines := strings.SplitAfter(flags.FlagUsagesWrapped(100), "\n")
+	for i, line := range lines {
+		switch {
+		case strings.HasPrefix(line, "      --"):
+			lines[i] = "  -" + strings.TrimPrefix(line, "      --")
+		case strings.HasPrefix(line, strings.Repeat(" ", cut)):
+			lines[i] = line[cut:] // the text goes on
+		default:
+			// "-h, --help" keeps its shorthand, so the gap behind gives way.
+			line = strings.Replace(line, ", --", ", -", 1)
+			lines[i] = strings.Replace(line, strings.Repeat(" ", cut), " ", 1)
+		}
+	}
+	return strings.Join(lines, "")
 }
