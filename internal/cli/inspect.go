@@ -86,13 +86,17 @@ func withoutUnset(l diag.List) diag.List {
 
 const sensitiveText = "<sensitive>"
 
-// valueText is a value as the human form shows it: JSON where it is known.
+// valueText is a value as the human form shows it: a string as it is, anything
+// else as JSON.
 func valueText(v cty.Value, sensitive bool) string {
 	switch {
 	case sensitive:
 		return sensitiveText
 	case v == cty.NilVal || !v.IsWhollyKnown():
 		return "<not known yet>"
+	case !v.IsNull() && v.Type() == cty.String:
+		unmarked, _ := v.Unmark()
+		return unmarked.AsString()
 	}
 	data, err := ctyjson.Marshal(v, v.Type())
 	if err != nil {
@@ -109,11 +113,11 @@ func inspectText(w io.Writer, path string, view *plan.Overview) {
 		if v.Required && !v.Value.IsWhollyKnown() {
 			text = "<required, not set>"
 		}
-		fmt.Fprintf(w, "var.%s: %q\n", v.Name, strings.Trim(text, `"`))
+		fmt.Fprintf(w, "var.%s: %q\n", v.Name, text)
 	}
 	fmt.Fprintf(w, "\n> local-variables:\n\n")
 	for _, l := range view.Locals {
-		fmt.Fprintf(w, "local.%s: %q\n", l.Name, strings.Trim(valueText(l.Value, l.Sensitive), `"`))
+		fmt.Fprintf(w, "local.%s: %q\n", l.Name, valueText(l.Value, l.Sensitive))
 	}
 	if len(view.Data) > 0 {
 		fmt.Fprintf(w, "\n> data sources:\n\n")
