@@ -32,6 +32,11 @@ func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
 	finished := make(chan struct{})
+	// A reader of our output that goes away, as in `ingot build . | head`, must
+	// not end us in the middle of a build. Catching the signal, other than
+	// ignoring it, leaves the programs that we start alone.
+	brokenPipe := make(chan os.Signal, 1)
+	signal.Notify(brokenPipe, syscall.SIGPIPE)
 	go func() {
 		defer close(finished)
 		for n := 1; ; n++ {
@@ -55,6 +60,7 @@ func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
 	}()
 	return ladder{work: work, release: release, stop: func() {
 		signal.Stop(signals)
+		signal.Stop(brokenPipe)
 		close(done)
 		<-finished
 		endWork(nil)
