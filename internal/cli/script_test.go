@@ -1,0 +1,285 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"ingot/internal/builder/oci"
+	"ingot/internal/testkit/live"
+)
+
+func TestMain(m *testing.M) {
+	// The oci builder's sandbox is the program started again.
+	if len(os.Args) > 1 && os.Args[1] == oci.SandboxArg {
+		os.Exit(Main(os.Args, OSStreams()))
+	}
+	testscript.Main(m, map[string]func(){
+		"ingot":  func() { os.Exit(Main(os.Args, OSStreams())) },
+		"packer": func() { os.Exit(Main(append([]string{"packer"}, os.Args[1:]...), OSStreams())) },
+	})
+}
+
+// TestScripts runs the real main on testdata/script. No engine is needed.
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// TestLiveScripts runs the scripts that talk to real engines.
+func TestLiveScripts(t *testing.T) {
+	env := live.Require(t)
+	runScripts(t, "testdata/live", map[string]string{
+		"DOCKER_HOST": env.DockerHost, "REGISTRY": env.Registry,
+		"AUTH_REGISTRY": env.AuthRegistry, "AUTH_USER": env.AuthUser, "AUTH_PASSWORD": env.AuthPassword,
+		"SSH_HOST": env.SSH.Host, "SSH_PORT": strconv.Itoa(env.SSH.Port), "SSH_USER": env.SSH.User,
+		"SSH_KEY": env.SSH.KeyFile, "SSH_OTHER_KEY": env.SSHDImageKey, "SSH_PASSWORD": env.SSH.Password, "SSH_HOST_KEY": env.SSH.HostKey,
+		"TINY_TAR": env.TinyTar, "DEBIAN_TAR": env.DebianTar,
+		"TINY_IMAGE": env.TinyImage, "DEBIAN_IMAGE": env.DebianImage,
+	})
+}
+
+// runScripts gives every script folders of its own for state, cache,
+// configuration and temporary files, and the commands below. With
+// UPDATE_SCRIPTS set, cmp rewrites what it is given instead of failing.
+func runScripts(t *testing.T, dir string, variables map[string]string) {
+	testscript.Run(t, testscript.Params{
+		Dir:                dir,
+		RequireUniqueNames: true,
+		UpdateScripts:      os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(e *testscript.Env) error {
+			for name, value := range variables {
+				e.Setenv(name, value)
+			}
+			return setupScript(e)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":        exits,
+			"json-lines":   jsonLines,
+			"no-secret":    noSecret,
+			"normalise":    normalise,
+			"nothing-left": nothingLeft,
+			"reap-named":   reapNamed,
+			"records":      records,
+			"touch":        touch,
+			"wait-for":     waitFor,
+		},
+	})
+}
+
+// markVariable is in the environment of all that a script starts.
+const markVariable = "INGOT_SCRIPT"
+
+func setupScript(e *testscript.Env) error {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	e.Setenv("ROOT", root)
+	e.Setenv("PACKER_NO_COLOR", "1")
+	e.Setenv(markVariable, e.WorkDir)
+	for name, dir := range map[string]string{
+		"INGOT_STATE_DIR": "state", "INGOT_CACHE_DIR": "cache", "INGOT_CONFIG_DIR": "config", "TMPDIR": "tmp", "HOME": "home",
+	} {
+		path := filepath.Join(e.WorkDir, "."+dir)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return err
+		}
+		e.Setenv(name, path)
+	}
+	return nil
+}
+
+// exits CODE COMMAND... runs a command that must end with that exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var failed *exec.ExitError
+		if !errors.As(err, &failed) {
+			ts.Fatalf("%v", err)
+		}
+		got = failed.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// nothing-left checks that there is no journal, no temporary file, and no
+// process that the script started.
+func nothingLeft(ts *testscript.TestScript, neg bool, _ []string) {
+	var left []string
+	for _, dir := range []string{filepath.Join(ts.Getenv("INGOT_STATE_DIR"), "runs"), ts.Getenv("TMPDIR")} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !os.IsNotExist(err) {
+			ts.Fatalf("%v", err)
+		}
+		for _, e := range entries {
+			left = append(left, filepath.Join(dir, e.Name()))
+		}
+	}
+	left = append(left, processesWith(markVariable+"="+ts.Getenv(markVariable))...)
+	if (len(left) == 0) == neg {
+		ts.Fatalf("left: %q", left)
+	}
+}
+
+// processesWith lists the processes that have a setting in their environment;
+// none where the system does not tell.
+func processesWith(setting string) []string {
+	var found []string
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is valid
+	for _, path := range environs {
+		env, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, kv := range bytes.Split(env, []byte{0}) {
+			if string(kv) == setting {
+				line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+				found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
+			}
+		}
+	}
+	return found
+}
+
+// json-lines FILE checks that each line is an object with a type. FILE may be
+// stdout.
+func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
+	eachLine(ts, neg, args, func(line string) error {
+		var object struct {
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			return err
+		}
+		if object.Type == "" {
+			return errors.New("no type")
+		}
+		return nil
+	})
+}
+
+var record = regexp.MustCompile(`^\d+,[^,]*,[a-z-]+(,[^,]*)+$`)
+
+// records FILE checks that each line has the form SECONDS,TARGET,TYPE,DATA...
+func records(ts *testscript.TestScript, neg bool, args []string) {
+	eachLine(ts, neg, args, func(line string) error {
+		if !record.MatchString(line) {
+			return errors.New("not a record")
+		}
+		return nil
+	})
+}
+
+func eachLine(ts *testscript.TestScript, neg bool, args []string, check func(string) error) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("want one file")
+	}
+	text := strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
+	if text == "" {
+		ts.Fatalf("%s is empty", args[0])
+	}
+	for i, line := range strings.Split(text, "\n") {
+		if err := check(line); err != nil {
+			ts.Fatalf("%s:%d: %v: %s", args[0], i+1, err, line)
+		}
+	}
+}
+
+// secretForms are how a value with pa55 in it may appear; pa55 itself covers
+// what is not encoded, the others are base64 at the three offsets.
+var secretForms = []string{"pa55", "cGE1N", "BhNT", "wYTU1"}
+
+// no-secret [FILE] looks into a file, or both streams, for secrets.
+func noSecret(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("no-secret cannot be negated")
+	}
+	if len(args) == 0 {
+		args = []string{"stdout", "stderr"}
+	}
+	for _, file := range args {
+		text := ts.ReadFile(file)
+		for _, form := range secretForms {
+			if i := strings.Index(text, form); i >= 0 {
+				ts.Fatalf("%s has a secret: %q", file, text[max(0, i-40):min(len(text), i+40)])
+			}
+		}
+	}
+}
+
+var changing = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`after \d+ \w+( \d+ \w+)*`), "after DURATION"},
+	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+/script-\d+`), "SCRIPT"},
+}
+
+// normalise FROM TO replaces what differs from run to run.
+func normalise(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: normalise FROM TO")
+	}
+	text := ts.ReadFile(args[0])
+	for _, c := range changing {
+		text = c.pattern.ReplaceAllString(text, c.with)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// reap-named reaps the runs there are by name.
+func reapNamed(ts *testscript.TestScript, neg bool, _ []string) {
+	entries, err := os.ReadDir(filepath.Join(ts.Getenv("INGOT_STATE_DIR"), "runs"))
+	ts.Check(err)
+	args := []string{"reap"}
+	for _, e := range entries {
+		args = append(args, e.Name())
+	}
+	if len(args) == 1 {
+		ts.Fatalf("there is no run")
+	}
+	if err := ts.Exec("ingot", args...); (err != nil) != neg {
+		ts.Fatalf("%v: %v", args, err)
+	}
+}
+
+// touch FILE... makes empty files.
+func touch(ts *testscript.TestScript, neg bool, args []string) {
+	for _, file := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(file), nil, 0o600))
+	}
+}
+
+// waitLimit is long for a slow machine; only a test that fails waits for it.
+const waitLimit = time.Minute
+
+// wait-for FILE waits until there is a file.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: wait-for FILE")
+	}
+	path := ts.MkAbs(args[0])
+	for deadline := time.Now().Add(waitLimit); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s did not appear in %s", args[0], waitLimit)
+		}
+	}
+}
