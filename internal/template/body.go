@@ -67,6 +67,11 @@ func blockNames(s *hcl.BodySchema) []string {
 	return names
 }
 
+func isNative(body hcl.Body) bool {
+	_, ok := body.(*hclsyntax.Body)
+	return ok
+}
+
 // HasDynamic reports whether a body may hold dynamic blocks at any depth. For
 // JSON, where that cannot be seen without a schema, it is always true.
 func HasDynamic(body hcl.Body) bool {

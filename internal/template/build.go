@@ -23,6 +23,8 @@ var buildSchema = &hcl.BodySchema{
 var (
 	chainSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "post-processor", LabelNames: []string{"type"}}}}
 
+	dynamicSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "dynamic", LabelNames: []string{"type"}}}}
+
 	useSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
 
 	provisionerMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
@@ -39,10 +41,19 @@ func (d *decoder) build(b *hcl.Block) diag.List {
 	head, _, hclDiags := b.Body.PartialContent(&hcl.BodySchema{Attributes: buildSchema.Attributes})
 	diags := diag.FromHCL(hclDiags)
 	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
-	if !HasDynamic(b.Body) {
-		content, more := out.Expand(func(body hcl.Body) hcl.Body { return body })
+	asWritten := func(body hcl.Body) hcl.Body { return body }
+	switch {
+	case !HasDynamic(b.Body):
+		content, more := out.Expand(asWritten)
 		diags = append(diags, more...)
 		out.Content = content
+	case !isNative(b.Body):
+		// The blocks are read again when they are expanded, and only then
+		// are warnings of use.
+		if dynamic, _, _ := b.Body.PartialContent(dynamicSchema); len(dynamic.Blocks) == 0 {
+			_, more := out.Expand(asWritten)
+			diags = append(diags, more.Errors()...)
+		}
 	}
 	d.t.Builds = append(d.t.Builds, out)
 	return diags
