@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -202,13 +203,21 @@ func (s *screen) close() error {
 	return errors.Join(errs...)
 }
 
+// pause takes the live view away while something else is printed.
+func (s *screen) pause() (resume func()) {
+	if p, ok := s.sink.(ui.Pauser); ok {
+		return p.Pause()
+	}
+	return func() {}
+}
+
 // notice prints a line that belongs to no build.
 func (s *screen) notice(text string) {
-	s.sink.Handle(component.Stamped{At: s.app.start, Event: component.Message{Text: text}})
+	s.sink.Handle(component.Stamped{At: time.Now(), Event: component.Message{Text: text}})
 }
 
 func (s *screen) warn(text string) {
-	s.sink.Handle(component.Stamped{At: s.app.start, Event: component.Warning{Summary: text}})
+	s.sink.Handle(component.Stamped{At: time.Now(), Event: component.Warning{Summary: text}})
 }
 
 // colorFlag is -color, which may be true, false or not given.

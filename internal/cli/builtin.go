@@ -56,12 +56,12 @@ func builtins() builtin {
 			"sleep":       sleep.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
-			"artifice":      artifice.New,
-			"checksum":      checksum.New,
-			"compress":      compress.New,
-			"docker-tag":    dockertag.New,
-			"manifest":      manifest.New,
-			"shell-local":   localpost.New,
+			"artifice":    artifice.New,
+			"checksum":    checksum.New,
+			"compress":    compress.New,
+			"docker-tag":  dockertag.New,
+			"manifest":    manifest.New,
+			"shell-local": localpost.New,
 		},
 		dataSources: map[string]func() component.DataSource{
 			"http": httpdata.New,
@@ -95,7 +95,9 @@ func (b builtin) Manifest() component.Manifest {
 func (b builtin) Builder(name string) component.Builder { return construct(b.builders, name) }
 
 // Provisioner implements component.Provider.
-func (b builtin) Provisioner(name string) component.Provisioner { return construct(b.provisioners, name) }
+func (b builtin) Provisioner(name string) component.Provisioner {
+	return construct(b.provisioners, name)
+}
 
 // PostProcessor implements component.Provider.
 func (b builtin) PostProcessor(name string) component.PostProcessor {

@@ -72,7 +72,7 @@ func TestNormaliseFlags(t *testing.T) {
 		"build --var a=b":                  "build --var a=b",
 		"build -var -force x":              "build --var -force x",
 		"build -only=a -except b -h":       "build --only=a --except b -h",
-		"build -nonsense=1":                "build -nonsense=1",
+		"build -nonsense=1":                "build --nonsense=1",
 		"build -- -var x":                  "build -- -var x",
 		"build -color=false -on-error=ask": "build --color=false --on-error=ask",
 		"build -help":                      "build --help",

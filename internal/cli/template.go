@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -124,16 +126,18 @@ func (s *screen) diagnostics(l diag.List, sources map[string][]byte) {
 	}
 	switch {
 	case s.json != nil:
-		s.json.Diagnostics(l)
+		s.json.Diagnostics(s.secrets.Diagnostics(l))
 	case s.machine != nil:
 		for _, d := range l {
 			var e component.Event = component.Problem{Text: d.Severity.String() + ": " + d.Error()}
-			s.sink.Handle(component.Stamped{At: s.app.start, Event: e})
+			s.sink.Handle(component.Stamped{At: time.Now(), Event: e})
 		}
 	default:
 		var text strings.Builder
 		color := ui.UseColor(s.colors, isTerminal(s.app.streams.Err), s.app.getenv)
 		_ = diag.Format(&text, l, sources, diag.FormatOptions{Color: color}) // a Builder takes everything
-		_, _ = s.app.streams.Err.Write([]byte(s.secrets.Redact(text.String()) + "\n"))
+		resume := s.pause()
+		defer resume()
+		fmt.Fprintln(s.app.streams.Err, s.secrets.Redact(text.String()))
 	}
 }

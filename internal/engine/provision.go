@@ -62,7 +62,6 @@ func (b *build) provisionFailed(ctx context.Context, comm component.Communicator
 	}
 	ctx, cancel := context.WithTimeoutCause(b.o.Release, cleanupTimeout, errors.New("error-cleanup-provisioner took too long"))
 	defer cancel()
-	b.rt.Say("Running the error-cleanup-provisioner...")
 	if err := b.runStep(ctx, clean, comm); err != nil {
 		b.rt.Emit(component.Problem{Text: "error-cleanup-provisioner: " + err.Error()})
 	}
@@ -100,7 +99,6 @@ func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Com
 	tolerated := err != nil && step.ContinueOnError && ctx.Err() == nil
 	rt.Emit(component.StepEnded{Duration: b.o.Clock.Now().Sub(begin), Err: err, Attempts: attempts, Tolerated: tolerated})
 	if tolerated {
-		rt.Emit(component.Problem{Text: fmt.Sprintf("%s failed; going on because of continue_on_error: %v", step.Addr, err)})
 		return nil
 	}
 	if err != nil {
