@@ -3,7 +3,6 @@ package lang
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,67 +19,6 @@ import (
 	"ingot/internal/gotmpl"
 	"ingot/internal/template"
 )
-
-// Spec is a component's schema in the form that bodies are decoded with. Make
-// it once for each component; it may be shared.
-type Spec struct {
-	// what names the owner for a sentence: `The builder "docker"`.
-	what   string
-	schema component.Schema
-	body   *hcl.BodySchema
-	attrs  map[string]*component.Attribute
-	blocks []*blockSpec
-}
-
-type blockSpec struct {
-	component.Block
-	spec *Spec
-	ty   cty.Type
-}
-
-// NewSpec prepares a schema. What names its owner for a sentence, such as
-// `The builder "docker"`.
-func NewSpec(what string, s component.Schema) *Spec {
-	out := &Spec{what: what, schema: s, body: &hcl.BodySchema{}, attrs: make(map[string]*component.Attribute, len(s.Attributes))}
-	for i := range s.Attributes {
-		a := &s.Attributes[i]
-		out.attrs[a.Name] = a
-		out.body.Attributes = append(out.body.Attributes, hcl.AttributeSchema{Name: a.Name})
-	}
-	for _, b := range s.Blocks {
-		out.body.Blocks = append(out.body.Blocks, hcl.BlockHeaderSchema{Type: b.Name})
-		out.blocks = append(out.blocks, &blockSpec{b, NewSpec(fmt.Sprintf("The block %q", b.Name), b.Schema), b.Schema.ImpliedType()})
-	}
-	return out
-}
-
-// Body is a body to decode, with the header of the block that it belongs to.
-type Body struct {
-	hcl.Body
-	Header hcl.Range
-}
-
-// Override is values that replace what the bodies say.
-type Override struct {
-	Values map[string]cty.Value
-	// Expr is the expression that they come from.
-	Expr hcl.Expression
-}
-
-// Config is a decoded configuration that knows where its parts stand.
-type Config struct {
-	// Value has the schema's type. Parts may be unknown, and are where
-	// there was a mistake; nothing in it is marked.
-	Value cty.Value
-	// Incomplete says that an argument was missing or not understood, so
-	// that what a component says about it would only repeat that.
-	Incomplete bool
-
-	header   hcl.Range
-	attrs    map[string]*hcl.Attribute
-	blocks   map[string][]*Config
-	override *Override
-}
 
 // Decode evaluates one or more bodies, which must not set the same argument
 // twice, into a configuration of the schema. Every mistake is reported.
@@ -442,51 +380,4 @@ func (d *decoding) nestedOverride(b *blockSpec, val cty.Value, at hcl.Range) cty
 		return cty.UnknownVal(want.WithoutOptionalAttributesDeep())
 	}
 	return c.value
-}
-
-// Locate gives what a component found its place in the template: the argument
-// that Path leads to, else the header of the block.
-func (c *Config) Locate(l diag.List) diag.List {
-	for _, d := range l {
-		if d.Subject == nil {
-			d.Subject = c.find(d.Path).Ptr()
-		}
-	}
-	return l
-}
-
-func (c *Config) find(path cty.Path) hcl.Range {
-	if len(path) == 0 {
-		return c.header
-	}
-	step, ok := path[0].(cty.GetAttrStep)
-	if !ok {
-		return c.header
-	}
-	if o := c.override; o != nil {
-		if _, overridden := o.Values[step.Name]; overridden {
-			return PartRange(o.Expr, path)
-		}
-	}
-	if a := c.attrs[step.Name]; a != nil {
-		if len(path) == 1 {
-			return a.Expr.Range()
-		}
-		return PartRange(a.Expr, path[1:])
-	}
-	blocks := c.blocks[step.Name]
-	if len(blocks) == 0 {
-		return c.header
-	}
-	rest, i := path[1:], 0
-	if len(rest) > 0 {
-		if index, ok := rest[0].(cty.IndexStep); ok && index.Key.Type() == cty.Number {
-			n, _ := index.Key.AsBigFloat().Int64()
-			rest, i = rest[1:], int(n)
-		}
-	}
-	if i < 0 || i >= len(blocks) {
-		return c.header
-	}
-	return blocks[i].find(rest)
 }
