@@ -282,6 +282,10 @@ func (b *build) connect(ctx context.Context, m component.Machine) (component.Com
 	if dialer == nil {
 		return nil, fmt.Errorf("no communicator %q in this program", ep.Transport)
 	}
+	label := map[string]string{"ssh": "SSH", "winrm": "WinRM"}[ep.Transport]
+	if label != "" {
+		b.rt.Say(fmt.Sprintf("Using %s communicator to connect: %s", label, ep.Host))
+	}
 	// Keep what the dialer saw last: that is the address it connected to.
 	last := ep
 	comm, err := dialer.Dial(ctx, b.rt, func(ctx context.Context) (component.Endpoint, error) {
@@ -293,6 +297,9 @@ func (b *build) connect(ctx context.Context, m component.Machine) (component.Com
 	})
 	if err != nil {
 		return nil, err
+	}
+	if label != "" {
+		b.rt.Say("Connected to " + label + "!")
 	}
 	b.noteTransport(comm, last)
 	return comm, nil
