@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"ingot/internal/builder/oci/sandbox"
 	"ingot/internal/component"
@@ -21,7 +20,9 @@ type communicator struct {
 	user   string
 	dir    string
 	env    []string
-	closed atomic.Bool
+	// life ends with Close, and with it whatever is being done.
+	life context.Context
+	end  context.CancelCauseFunc
 }
 
 // defaultPath is what containers have when the image says nothing.
@@ -30,6 +31,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 func newCommunicator(m *machine) *communicator {
 	j := m.job
 	c := &communicator{box: j.box, user: j.p.ExecUser, dir: j.image.Config.Config.WorkingDir}
+	c.life, c.end = context.WithCancelCause(context.Background())
 	c.env = mergeEnv(j.image.Config.Config.Env, j.p.Env)
 	hasPath := slices.ContainsFunc(c.env, func(e string) bool { return strings.HasPrefix(e, "PATH=") })
 	if !hasPath {
@@ -44,11 +46,17 @@ func newCommunicator(m *machine) *communicator {
 
 var errClosed = errors.New("oci: the communicator is closed")
 
-func (c *communicator) usable(ctx context.Context) error {
-	if c.closed.Load() {
-		return errClosed
+// begin is called by every method first. The context ends with Close too;
+// done must be called at the end.
+func (c *communicator) begin(ctx context.Context) (during context.Context, done func(), err error) {
+	for _, either := range []context.Context{c.life, ctx} {
+		if err := context.Cause(either); err != nil {
+			return nil, nil, err
+		}
 	}
-	return context.Cause(ctx)
+	during, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.life, func() { cancel(errClosed) })
+	return during, func() { stop(); cancel(nil) }, nil
 }
 
 // lost gives the sandbox's end the error that callers know.
@@ -61,9 +69,11 @@ func lost(err error) error {
 
 // Run gives the line to the image's /bin/sh.
 func (c *communicator) Run(ctx context.Context, cmd component.Command) (component.Exit, error) {
-	if err := c.usable(ctx); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return component.Exit{}, err
 	}
+	defer done()
 	env := c.env
 	if cmd.PTY {
 		env = append(slices.Clone(env), "TERM=xterm")
@@ -83,9 +93,11 @@ func (c *communicator) Run(ctx context.Context, cmd component.Command) (componen
 
 // Put writes a file that belongs to root.
 func (c *communicator) Put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	mode, mtime := uint32(meta.Mode.Perm()), int64(0)
 	if meta.Mode == 0 {
 		mode = 0o644
@@ -116,9 +128,11 @@ func (c *countingReader) Read(p []byte) (int, error) {
 
 // Get reads a regular file.
 func (c *communicator) Get(ctx context.Context, src string, dst io.Writer) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := c.box.Get(ctx, src, dst); err != nil {
 		return fmt.Errorf("oci: read %s: %w", src, lost(err))
 	}
@@ -127,9 +141,11 @@ func (c *communicator) Get(ctx context.Context, src string, dst io.Writer) error
 
 // PutTree unpacks a tar stream; everything belongs to root.
 func (c *communicator) PutTree(ctx context.Context, dst string, archive io.Reader) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := c.box.PutTree(ctx, dst, archive); err != nil {
 		return fmt.Errorf("oci: write folder %s: %w", dst, lost(err))
 	}
@@ -138,9 +154,11 @@ func (c *communicator) PutTree(ctx context.Context, dst string, archive io.Reade
 
 // GetTree writes a folder as a tar stream.
 func (c *communicator) GetTree(ctx context.Context, src string, archive io.Writer) error {
-	if err := c.usable(ctx); err != nil {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
 	if err := c.box.GetTree(ctx, src, archive); err != nil {
 		return fmt.Errorf("oci: read folder %s: %w", src, lost(err))
 	}
@@ -154,6 +172,6 @@ func (c *communicator) Caps() component.Caps {
 
 // Close makes every method fail; the sandbox stays.
 func (c *communicator) Close() error {
-	c.closed.Store(true)
+	c.end(errClosed)
 	return nil
 }
