@@ -1,10 +1,11 @@
 package dockerengine
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/jsonstream"
@@ -109,8 +110,29 @@ func (f *follower) finish() {
 	}
 }
 
-// Stream is what the API client returns for long operations.
-type Stream interface {
-	JSONMessages(ctx context.Context) iter.Seq2[jsonstream.Message, error]
-	Close() error
+// ImportedID reads the answer to an import: the last line is the image's ID.
+func ImportedID(sink component.Sink, answer io.Reader) (string, error) {
+	out, err := Follow(sink, messages(answer))
+	if err != nil {
+		return "", err
+	}
+	for _, line := range slices.Backward(out.Lines) {
+		if strings.HasPrefix(line, "sha256:") {
+			return line, nil
+		}
+	}
+	return "", errors.New("the engine did not tell the image's ID")
+}
+
+// messages decodes a stream of JSON values.
+func messages(from io.Reader) iter.Seq2[jsonstream.Message, error] {
+	return func(yield func(jsonstream.Message, error) bool) {
+		for dec := json.NewDecoder(from); ; {
+			var m jsonstream.Message
+			err := dec.Decode(&m)
+			if err == io.EOF || !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
 }
