@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,11 +193,26 @@ func strays(root *layers.Root) []string {
 	var out []string
 	for _, q := range processTable(root) {
 		if q.state != 'Z' && q.state != 'X' {
-			out = append(out, q.name)
+			out = append(out, commandName(root, q))
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// commandName is what a process was started as, or what the kernel calls it.
+func commandName(root *layers.Root, q process) string {
+	f, err := root.OpenFile("/proc/"+strconv.Itoa(q.pid)+"/cmdline", unix.O_RDONLY, 0)
+	if err != nil {
+		return q.name
+	}
+	defer f.Close()
+	line, err := io.ReadAll(io.LimitReader(f, 4096))
+	first, _, _ := bytes.Cut(line, []byte{0})
+	if err != nil || len(first) == 0 {
+		return q.name
+	}
+	return path.Base(string(first))
 }
 
 // exec runs a command to its end. A first reply says that it has started and

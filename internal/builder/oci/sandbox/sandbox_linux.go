@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -212,12 +213,10 @@ func (s *Sandbox) send(m message, files ...*os.File) (id uint64, replies chan an
 	m.ID = id
 	if err := s.ch.send(m, files...); err != nil {
 		s.forget(id)
-		select {
-		case <-s.dead:
+		if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
 			return 0, nil, s.ended()
-		default:
-			return 0, nil, fmt.Errorf("ask the sandbox: %w", err)
 		}
+		return 0, nil, fmt.Errorf("ask the sandbox: %w", err)
 	}
 	return id, replies, nil
 }
