@@ -1,0 +1,325 @@
+package crash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"ingot/internal/testkit/live"
+)
+
+// subject is a template to crash on.
+type subject struct {
+	name string
+	// template is written to template.pkr.hcl. Its provisioners are to have
+	// processes running for a while, and to have ended them themselves when
+	// they succeed.
+	template string
+	args     []string
+	// warm asks for a complete run before the first crash, whose cache the
+	// crashing runs begin with. Without it they begin with an empty one.
+	warm bool
+	// results are the files that a run makes in the folder of the template.
+	results []string
+}
+
+// backgroundStep has processes on this machine: one that the script waits
+// for, and one in a session of its own that would survive it.
+const backgroundStep = `
+  provisioner "shell-local" {
+    inline = [
+      "sleep 600 & one=$!",
+      "setsid sleep 601 & two=$!",
+      "sleep 0.15",
+      "kill $one $two",
+    ]
+  }
+`
+
+const dockerTemplate = `
+variable "mark" {}
+variable "image" {}
+source "docker" "crash" {
+  image       = var.image
+  pull        = false
+  commit      = true
+  run_command = ["-d", "-i", "-t", "--label", "` + markLabel + `=${var.mark}", "--entrypoint=/bin/sh", "--", "{{.Image}}"]
+}
+build {
+  sources = ["docker.crash"]
+  provisioner "shell" {
+    inline = ["sleep 600 & echo provisioned > /provisioned"]
+  }
+` + backgroundStep + `
+  post-processor "manifest" {}
+}
+`
+
+const ociTemplate = `
+variable "mark" {}
+variable "base" {}
+source "oci" "crash" {
+  from    = "tar:${var.base}"
+  output  = "image.tar"
+  network = "none"
+}
+build {
+  sources = ["oci.crash"]
+  provisioner "shell" {
+    inline = ["sleep 600 & sleep 0.1; echo provisioned > /provisioned"]
+  }
+` + backgroundStep + `
+  post-processor "manifest" {}
+}
+`
+
+func subjects(env live.Env) []subject {
+	oci := subject{
+		name:     "oci",
+		template: ociTemplate,
+		args:     []string{"-var", "base=" + env.TinyTar},
+		results:  []string{"image.tar", "packer-manifest.json"},
+	}
+	cached := oci
+	cached.name, cached.warm = "oci cached", true
+	return []subject{
+		{
+			name:     "docker",
+			template: dockerTemplate,
+			args:     []string{"-var", "image=" + env.TinyImage},
+			results:  []string{"packer-manifest.json"},
+		},
+		oci,
+		cached,
+	}
+}
+
+// TestCrash is slow for its size: each crash is a build of its own.
+func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a crash for every journal record takes minutes")
+	}
+	env := live.Require(t)
+	live.RequireRoot(t)
+	program := buildProgram(t)
+	for _, s := range subjects(env) {
+		t.Run(s.name, func(t *testing.T) {
+			c := newCampaign(t, env, program, s)
+			full := c.completeRun()
+			for _, point := range []string{"journal.before", "journal.after"} {
+				c.everyRecord(point)
+			}
+			c.atRandom(full, randomCrashes)
+			c.finish()
+		})
+	}
+}
+
+const (
+	// randomCrashes is how often each subject is killed at no step in
+	// particular.
+	randomCrashes = 10
+	// parallel is how many builds run at a time.
+	parallel = 2
+	// mostRecords ends the search for the last record of a build.
+	mostRecords = 200
+)
+
+// buildProgram builds ingot with the points at which it kills itself.
+func buildProgram(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ingot")
+	cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "ingot/cmd/ingot")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build ingot: %v\n%s", err, out)
+	}
+	return path
+}
+
+// campaign is all the crashes of one subject.
+type campaign struct {
+	t       *testing.T
+	env     live.Env
+	program string
+	subject subject
+	foreign *foreign
+	worlds  atomic.Int64
+	// cache is what crashing runs begin with, "" for an empty one.
+	cache string
+
+	mu   sync.Mutex
+	rows []row // guarded by mu
+}
+
+// row is one crash in the summary.
+type row struct {
+	when, state, removed string
+	ok                   bool
+}
+
+func newCampaign(t *testing.T, env live.Env, program string, s subject) *campaign {
+	c := &campaign{t: t, env: env, program: program, subject: s, foreign: newForeign(t, env)}
+	if s.warm {
+		w := c.newWorld(t)
+		if end := w.build(""); end.err != nil {
+			t.Fatalf("run that fills the cache: %v\n%s", end.err, end.output)
+		}
+		w.checkNothingLeft()
+		c.cache = w.path("cache")
+	}
+	return c
+}
+
+// completeRun checks that the subject works when nothing is killed, and that
+// the checks find nothing then. It returns how long the build took.
+func (c *campaign) completeRun() time.Duration {
+	w := c.newWorld(c.t)
+	begin := time.Now()
+	end := w.build("")
+	full := time.Since(begin)
+	if end.err != nil {
+		c.t.Fatalf("complete run: %v\n%s", end.err, end.output)
+	}
+	w.checkNothingLeft()
+	w.checkResults()
+	c.foreign.check(c.t)
+	return full
+}
+
+// everyRecord kills at record 1, 2, ... until a build gets through.
+func (c *campaign) everyRecord(point string) {
+	turns := make(chan int)
+	var (
+		wg      sync.WaitGroup
+		once    sync.Once
+		through = make(chan struct{})
+	)
+	for range parallel {
+		wg.Go(func() {
+			for n := range turns {
+				failpoint := fmt.Sprintf("%s:%d", point, n)
+				if !c.crash(failpoint, func(w *world) ending { return w.build(failpoint) }) {
+					once.Do(func() { close(through) })
+				}
+			}
+		})
+	}
+	n := 1
+feed:
+	for ; n <= mostRecords; n++ {
+		select {
+		case turns <- n:
+		case <-through:
+			break feed
+		}
+	}
+	close(turns)
+	wg.Wait()
+	if n > mostRecords {
+		c.t.Errorf("%s: a build wrote more than %d records", point, mostRecords)
+	}
+}
+
+// atRandom kills at moments spread over the whole run.
+func (c *campaign) atRandom(full time.Duration, times int) {
+	seed := uint64(len(c.subject.name)) // the same moments each time
+	random := rand.New(rand.NewPCG(seed, 1))
+	delays := make(chan time.Duration, times)
+	for range times {
+		delays <- time.Duration(random.Int64N(int64(full)))
+	}
+	close(delays)
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() {
+			for d := range delays {
+				when := fmt.Sprintf("%d%% of the time", 100*d/full)
+				c.crash(when, func(w *world) ending { return w.buildAndKill(d) })
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// crash runs a build in a world of its own, and reaps and checks when it was
+// killed. It returns whether it was.
+func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
+	failed := true
+	c.t.Run(when, func(t *testing.T) {
+		w := c.newWorld(t)
+		end := build(w)
+		if !end.killed {
+			if end.err != nil {
+				t.Fatalf("the build was not killed, and failed: %v\n%s", end.err, end.output)
+			}
+			w.checkNothingLeft()
+			w.checkResults()
+			failed = t.Failed()
+			return
+		}
+		killed = true
+		state := w.openAndKept()
+		removed := w.reap()
+		w.checkNothingLeft()
+		w.reapAgain()
+		c.foreign.check(t)
+		failed = t.Failed()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.rows = append(c.rows, row{when: when, state: state, removed: removed, ok: !failed})
+	})
+	if failed {
+		// The search would go on for ever after a build that cannot work.
+		c.t.Logf("%s: %s failed", c.subject.name, when)
+	}
+	return killed
+}
+
+// finish looks once more for what may have come late, such as the result of a
+// call that the engine was still working on, and prints what was done.
+func (c *campaign) finish() {
+	c.foreign.checkEngine(c.t)
+	for _, p := range processesRunning(c.program) {
+		c.t.Errorf("%s: still running: %s", c.subject.name, p)
+	}
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "killed at\tjournal said\treap removed\tclean\n")
+	clean := 0
+	for _, r := range c.rows {
+		verdict := "no"
+		if r.ok {
+			verdict = "yes"
+			clean++
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.when, r.state, r.removed, verdict)
+	}
+	w.Flush()
+	c.t.Logf("%s: %d crashes, %d clean\n%s", c.subject.name, len(c.rows), clean, table.String())
+	if len(c.rows) == 0 {
+		c.t.Errorf("%s: nothing was killed", c.subject.name)
+	}
+}
+
+// copyTree copies a folder.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from+"/.", to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", from, err, out)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,306 @@
+package crash
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ingot/internal/journal"
+)
+
+// world is the surroundings of one run: folders of its own, and a mark that
+// all it makes can be told by.
+type world struct {
+	t    *testing.T
+	c    *campaign
+	root string
+	// mark is in the environment of every process that the run starts, and a
+	// label of its containers and so of its images.
+	mark string
+	// neighbours are files and folders of somebody else in the places where
+	// the run keeps its own.
+	neighbours []string
+	// complete says that the run ended well, so that its image is wanted.
+	complete bool
+	// kept are resources that the run gave to the user before it was killed.
+	kept []string
+}
+
+const (
+	markVariable = "INGOT_CRASH_TEST"
+	markLabel    = "ingot.crash.test"
+	foreignToken = "ingot-01foreign0000000000000000"
+)
+
+func (c *campaign) newWorld(t *testing.T) *world {
+	t.Helper()
+	root, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, c: c, root: root}
+	w.mark = fmt.Sprintf("%s-%d", c.foreign.id, c.worlds.Add(1))
+	for _, dir := range []string{"home", "state/runs", "cache/oci/tmp", "tmp", "work"} {
+		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.cache != "" {
+		copyTree(t, c.cache, w.path("cache"))
+	}
+	write(t, w.path("work/template.pkr.hcl"), c.subject.template)
+	w.neighbours = []string{
+		w.path("tmp/" + foreignToken), w.path("work/.ingot-part-foreign"), w.path("cache/oci/tmp/oci-" + foreignToken),
+	}
+	for _, dir := range w.neighbours {
+		if err := os.MkdirAll(filepath.Join(dir, "inside"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.root, filepath.FromSlash(name)) }
+
+// ending is how a run of the program ended.
+type ending struct {
+	killed bool
+	err    error
+	output string
+}
+
+func (w *world) command(failpoint string, args ...string) *exec.Cmd {
+	cmd := exec.Command(w.c.program, args...)
+	cmd.Dir = w.path("work")
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"),
+		"INGOT_STATE_DIR=" + w.path("state"), "INGOT_CACHE_DIR=" + w.path("cache"), "INGOT_CONFIG_DIR=" + w.path("home"),
+		"DOCKER_HOST=" + w.c.env.DockerHost,
+		"INGOT_FAILPOINT=" + failpoint,
+		markVariable + "=" + w.mark,
+	}
+	return cmd
+}
+
+// run starts the program, calls during when it is not nil, and waits.
+func (w *world) run(failpoint string, during func(*os.Process), args ...string) ending {
+	w.t.Helper()
+	cmd := w.command(failpoint, args...)
+	// A file, since whatever is left running would hold a pipe open.
+	out, err := os.CreateTemp(w.root, "output-")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	limit := time.AfterFunc(runLimit, func() { cmd.Process.Kill() })
+	defer limit.Stop()
+	if during != nil {
+		during(cmd.Process)
+	}
+	end := ending{err: cmd.Wait()}
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	end.output = string(text)
+	w.complete = end.err == nil && args[0] == "build"
+	var exit *exec.ExitError
+	if errors.As(end.err, &exit) {
+		status, ok := exit.Sys().(syscall.WaitStatus)
+		end.killed = ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	}
+	if end.killed && !limit.Stop() {
+		w.t.Fatalf("%v did not end within %s:\n%s", args, runLimit, text)
+	}
+	return end
+}
+
+// runLimit is for a program that hangs.
+const runLimit = 2 * time.Minute
+
+func (w *world) buildArgs() []string {
+	return append(append([]string{"build", "-var", "mark=" + w.mark}, w.c.subject.args...), ".")
+}
+
+// build runs a build that kills itself at the failpoint, "" for none.
+func (w *world) build(failpoint string) ending {
+	w.t.Helper()
+	return w.run(failpoint, nil, w.buildArgs()...)
+}
+
+// buildAndKill runs a build and kills it after a while.
+func (w *world) buildAndKill(after time.Duration) ending {
+	w.t.Helper()
+	return w.run("", func(p *os.Process) {
+		time.Sleep(after)
+		if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			w.t.Error(err)
+		}
+	}, w.buildArgs()...)
+}
+
+// openAndKept reads the journal that the killed run has left, notes what it
+// gave away, and says what it held.
+func (w *world) openAndKept() string {
+	w.t.Helper()
+	states, err := journal.FileStore{Dir: w.path("state/runs")}.List(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(states) == 0 {
+		return "no journal"
+	}
+	var held []string
+	for _, o := range states[0].Open {
+		name := o.Resource.Kind
+		if o.Resource.ID == "" {
+			name += "?"
+		}
+		held = append(held, name)
+	}
+	w.kept = w.keptImages(states[0].Run.ID)
+	return fmt.Sprintf("[%s] kept %d", strings.Join(held, " "), len(w.kept))
+}
+
+// keptImages lists the images of which the journal says that they belong to
+// the user.
+func (w *world) keptImages(run string) []string {
+	text, err := os.ReadFile(w.path("state/runs/" + run + "/journal.jsonl"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	images, ids := map[uint64]bool{}, map[uint64]string{}
+	var kept []string
+	for line := range strings.Lines(string(text)) {
+		_, record, _ := strings.Cut(line, " ")
+		var r journal.Record
+		if json.Unmarshal([]byte(record), &r) != nil {
+			continue // torn by the crash
+		}
+		switch r.Type {
+		case journal.Intent:
+			images[r.Lease] = r.Resource.Kind == "docker.image"
+		case journal.Made:
+			ids[r.Lease] = r.ID
+		case journal.Kept:
+			if images[r.Lease] {
+				kept = append(kept, ids[r.Lease])
+			}
+		}
+	}
+	return kept
+}
+
+// reap runs `ingot reap -json` and returns the kinds that it removed.
+func (w *world) reap() string {
+	w.t.Helper()
+	end := w.run("", nil, "reap", "-json")
+	if end.err != nil {
+		w.t.Fatalf("reap: %v\n%s", end.err, end.output)
+	}
+	var kinds []string
+	summary := false
+	for line := range strings.Lines(end.output) {
+		var l struct {
+			Type     string
+			Removed  bool
+			Resource struct{ Kind string }
+			Failed   int
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			w.t.Fatalf("reap printed %q: %v", line, err)
+		}
+		switch l.Type {
+		case "resource":
+			if !l.Removed {
+				w.t.Errorf("reap did not remove: %s", line)
+			}
+			kinds = append(kinds, l.Resource.Kind)
+		case "summary":
+			summary = true
+		default:
+			w.t.Errorf("reap printed %s", line)
+		}
+	}
+	if !summary {
+		w.t.Errorf("reap printed no summary:\n%s", end.output)
+	}
+	return strings.Join(kinds, " ")
+}
+
+// reapAgain checks that a second reap finds nothing to do.
+func (w *world) reapAgain() {
+	w.t.Helper()
+	end := w.run("", nil, "reap")
+	if end.err != nil || !strings.Contains(end.output, "Nothing was left behind.") {
+		w.t.Errorf("second reap: %v\n%s", end.err, end.output)
+	}
+}
+
+// checkNothingLeft looks for everything that the run may have made.
+func (w *world) checkNothingLeft() {
+	w.t.Helper()
+	for _, p := range processesMarked(w.mark) {
+		w.t.Errorf("left: process %s", p)
+	}
+	for _, m := range mountsBelow(w.root) {
+		w.t.Errorf("left: mount %s", m)
+	}
+	for _, dir := range []string{"state/runs", "tmp", "cache/oci/tmp", "work"} {
+		for _, name := range w.strangers(dir) {
+			w.t.Errorf("left: %s/%s", dir, name)
+		}
+	}
+	w.c.foreign.checkContainers(w)
+	for _, n := range w.neighbours {
+		if _, err := os.Stat(filepath.Join(n, "inside")); err != nil {
+			w.t.Errorf("somebody else's folder was touched: %v", err)
+		}
+	}
+}
+
+// strangers lists what is in a folder beyond the neighbours and the files that
+// a build is to make.
+func (w *world) strangers(dir string) []string {
+	entries, err := os.ReadDir(w.path(dir))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	expected := append([]string{"template.pkr.hcl", "packer-manifest.json.lock"}, w.c.subject.results...)
+	var out []string
+	for _, e := range entries {
+		path := filepath.Join(w.path(dir), e.Name())
+		if slices.Contains(w.neighbours, path) || dir == "work" && slices.Contains(expected, e.Name()) {
+			continue
+		}
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+// checkResults looks for the files of a build that succeeded.
+func (w *world) checkResults() {
+	w.t.Helper()
+	for _, name := range w.c.subject.results {
+		info, err := os.Stat(w.path("work/" + name))
+		if err != nil {
+			w.t.Errorf("result: %v", err)
+		} else if info.Size() == 0 {
+			w.t.Errorf("result: %s is empty", name)
+		}
+	}
+}
