@@ -19,13 +19,13 @@ var layers = []struct {
 	{"diag", nil, "diagnostics are leaves: every layer reports with them"},
 	{"retry", nil, "error classes are leaves: every layer classifies with them"},
 	{"gotmpl", nil, "template actions know no component"},
-	{"dag", nil, "the graph knows nothing of builds"},
 	{"treecopy", nil, "archives know no transport"},
 	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
 	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
 	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
+	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that write local files"},
 	{"builder", componentLayer, componentReason},
 	{"comm", componentLayer, componentReason},
 	{"provision", componentLayer, componentReason},
@@ -35,16 +35,16 @@ var layers = []struct {
 	{"reap", []string{"component", "addr"}, "reapers know resources only"},
 	{"template", []string{"addr", "diag"}, "the model holds what is written, not what it means"},
 	{"lang/funcs", nil, "functions know values only"},
-	{"lang", []string{"template", "component", "dag", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
-	{"plan", []string{"lang", "template", "component", "dag", "addr", "diag", "gotmpl"}, "planning does not run anything"},
-	{"engine", []string{"plan", "journal", "component", "dag", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
+	{"lang", []string{"template", "component", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
+	{"plan", []string{"lang", "template", "component", "addr", "diag", "gotmpl"}, "planning does not run anything"},
+	{"engine", []string{"plan", "journal", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
 	{"cli", []string{""}, "the command line wires everything together"},
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

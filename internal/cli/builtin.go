@@ -20,10 +20,14 @@ import (
 	"ingot/internal/postproc/artifice"
 	"ingot/internal/postproc/checksum"
 	"ingot/internal/postproc/compress"
+	"ingot/internal/postproc/dockerimport"
+	"ingot/internal/postproc/dockerpush"
+	"ingot/internal/postproc/dockersave"
 	"ingot/internal/postproc/dockertag"
 	"ingot/internal/postproc/manifest"
 	localpost "ingot/internal/postproc/shelllocal"
 	"ingot/internal/provision/breakpoint"
+	fileprov "ingot/internal/provision/file"
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/provision/sleep"
@@ -51,17 +55,21 @@ func builtins() builtin {
 		},
 		provisioners: map[string]func() component.Provisioner{
 			"breakpoint":  breakpoint.New,
+			"file":        fileprov.New,
 			"shell":       shell.New,
 			"shell-local": shelllocal.New,
 			"sleep":       sleep.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
-			"artifice":    artifice.New,
-			"checksum":    checksum.New,
-			"compress":    compress.New,
-			"docker-tag":  dockertag.New,
-			"manifest":    manifest.New,
-			"shell-local": localpost.New,
+			"artifice":      artifice.New,
+			"checksum":      checksum.New,
+			"compress":      compress.New,
+			"docker-import": dockerimport.New,
+			"docker-push":   dockerpush.New,
+			"docker-save":   dockersave.New,
+			"docker-tag":    dockertag.New,
+			"manifest":      manifest.New,
+			"shell-local":   localpost.New,
 		},
 		dataSources: map[string]func() component.DataSource{
 			"http": httpdata.New,

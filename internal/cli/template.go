@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
+	"ingot/internal/lang/funcs"
 	"ingot/internal/plan"
 	"ingot/internal/template"
 	"ingot/internal/ui"
@@ -115,6 +116,11 @@ func (a *app) load(f templateFlags, path string, secret func(string)) (*template
 	return t, plan.Inputs{
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
 		Start: a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
+		Functions: funcs.Env{
+			Vault:   funcs.VaultFromEnv(os.LookupEnv),
+			Consul:  funcs.ConsulFromEnv(os.LookupEnv),
+			Secrets: funcs.SecretsManagerFromEnv(os.LookupEnv, time.Now),
+		},
 	}, append(f.withoutEffect(), diags...), nil
 }
 
