@@ -97,33 +97,54 @@ func (r *Root) MkdirAll(name string) (made bool, err error) {
 	return made, unix.Close(fd)
 }
 
-// dirAt opens a directory, making what is missing on the way.
+// maxLinks bounds how many dangling links dirAt follows.
+const maxLinks = 40
+
+// dirAt opens a directory, making what is missing on the way, also where links
+// lead to.
 func (r *Root) dirAt(name string) (fd int, made bool, err error) {
+	return r.dirAtDepth(name, 0)
+}
+
+func (r *Root) dirAtDepth(name string, depth int) (fd int, made bool, err error) {
 	fd, err = r.openat2(name, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err == nil {
 		return fd, false, nil
 	}
-	if err != unix.ENOENT {
-		return -1, false, &fs.PathError{Op: "open", Path: name, Err: err}
-	}
 	name = path.Clean("/" + name)
-	if name == "/" {
+	if err != unix.ENOENT || name == "/" || depth > maxLinks {
 		return -1, false, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
-	parent, _, err := r.dirAt(path.Dir(name))
+	parent, _, err := r.dirAtDepth(path.Dir(name), depth)
 	if err != nil {
 		return -1, false, err
 	}
 	defer unix.Close(parent)
-	if err := unix.Mkdirat(parent, path.Base(name), 0o755); err != nil && err != unix.EEXIST {
+	err = unix.Mkdirat(parent, path.Base(name), 0o755)
+	if err == unix.EEXIST {
+		if to, ok := readLink(parent, path.Base(name)); ok {
+			if !path.IsAbs(to) {
+				to = path.Join(path.Dir(name), to)
+			}
+			return r.dirAtDepth(to, depth+1)
+		}
+	} else if err != nil {
 		return -1, false, &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
-	// A dangling link is there and yet cannot be entered: that is an error.
 	fd, err = r.openat2(name, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return -1, false, &fs.PathError{Op: "mkdir", Path: name, Err: err}
 	}
 	return fd, true, nil
+}
+
+func readLink(dir int, name string) (string, bool) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err != nil {
+		return "", false
+	}
+	return string(buf[:n]), true
 }
 
 // RemoveAll removes name with all below it; a missing one is no error.

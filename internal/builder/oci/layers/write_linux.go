@@ -262,12 +262,11 @@ func (a *archiver) header(dir int, base, name string, st *unix.Stat_t) (*tar.Hea
 		}
 	case unix.S_IFLNK:
 		h.Typeflag = tar.TypeSymlink
-		buf := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(dir, base, buf)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read link: %w", err)
+		to, ok := readLink(dir, base)
+		if !ok {
+			return nil, nil, errors.New("the link cannot be read")
 		}
-		h.Linkname = string(buf[:n])
+		h.Linkname = to
 	case unix.S_IFCHR, unix.S_IFBLK:
 		h.Typeflag = tar.TypeChar
 		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
