@@ -24,11 +24,12 @@ import (
 	"ingot/internal/component/componenttest"
 )
 
-// half is text of which one half compresses and the other does not.
+// half is bytes of which one half, but not more than a megabyte, does not
+// compress, and the rest is empty, as in a disk image.
 func half(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	b := make([]byte, n)
-	for i := 0; i < n/2; i++ {
+	for i := range min(n/2, 1<<20) {
 		b[i] = byte(r.Uint32())
 	}
 	return b
