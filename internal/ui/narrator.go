@@ -86,6 +86,7 @@ type transfer struct {
 }
 
 const (
+	waitPatience  = 2 * time.Second
 	waitEvery     = 30 * time.Second
 	transferEvery = 10 * time.Second
 	// transferLeast keeps quick transfers from printing a line per quarter.
@@ -227,9 +228,10 @@ func (n *narrator) stepStarted(s *component.Stamped, t *told, line note, say fun
 	say(line)
 }
 
-// waiting prints a reason when it is new, and every half minute.
+// waiting prints a reason when it is new, and every half minute. A wait that
+// has hardly begun is passed over: most are over before anybody could read it.
 func (n *narrator) waiting(e component.Waiting, now time.Duration, t *told, line note, say func(note)) {
-	if n.live {
+	if n.live || e.Elapsed < waitPatience {
 		return
 	}
 	known := t.waits[e.For] || len(t.waits) >= waitsKept

@@ -101,7 +101,11 @@ type watch struct {
 	now      stage
 	furthest stage
 	said     string
+	saidAt   time.Time
 }
+
+// repeatAfter is how often the same reason is told again.
+const repeatAfter = 5 * time.Second
 
 func newWatch(r component.Run) *watch {
 	return &watch{r: r, begin: r.Clock.Now(), furthest: -1}
@@ -136,9 +140,10 @@ func (w *watch) failed(err error) {
 // say is called with mu held.
 func (w *watch) say(detail string) {
 	name := w.now.name(w.target)
-	if text := name + "\x00" + detail; text != w.said {
-		w.said = text
-		w.r.Emit(component.Waiting{For: name, Detail: detail, Elapsed: w.r.Clock.Now().Sub(w.begin)})
+	now := w.r.Clock.Now()
+	if text := name + "\x00" + detail; text != w.said || now.Sub(w.saidAt) >= repeatAfter {
+		w.said, w.saidAt = text, now
+		w.r.Emit(component.Waiting{For: name, Detail: detail, Elapsed: now.Sub(w.begin)})
 	}
 }
 
