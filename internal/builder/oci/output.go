@@ -13,11 +13,7 @@ import (
 func (o output) vacant(force bool) error {
 	info, err := os.Lstat(o.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		parent := filepath.Dir(o.path)
-		if st, err := os.Stat(parent); err != nil || !st.IsDir() {
-			return fmt.Errorf("oci: output %s: %s is not a directory: make it first", o.path, parent)
-		}
-		return nil
+		return o.parentUsable()
 	}
 	if err != nil {
 		return fmt.Errorf("oci: output: %w", err)
@@ -34,6 +30,22 @@ func (o output) vacant(force bool) error {
 		return fmt.Errorf("oci: output %s holds other things than an OCI image: it is not replaced, not even with -force", o.path)
 	}
 	return nil
+}
+
+// parentUsable fails when the folders above the output are neither there nor
+// can be made.
+func (o output) parentUsable() error {
+	for dir := filepath.Dir(o.path); ; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		switch {
+		case err == nil && st.IsDir():
+			return nil
+		case err == nil:
+			return fmt.Errorf("oci: output %s: %s is not a directory", o.path, dir)
+		case !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir):
+			return fmt.Errorf("oci: output %s: %w", o.path, err)
+		}
+	}
 }
 
 // isLayout reports whether a directory is empty or an OCI image layout.

@@ -112,6 +112,9 @@ func (w *writer) write(ctx context.Context, o output) (pending, error) {
 	if err != nil {
 		return p, err
 	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o755); err != nil {
+		return p, err
+	}
 	p.tmp = filepath.Join(filepath.Dir(abs), "."+filepath.Base(abs)+"."+nonce())
 	p.lease, err = w.run.Journal.Acquire(ctx, component.Resource{Kind: o.kind(), Attrs: map[string]string{"path": p.tmp}}, func(ctx context.Context, _ component.Resource) (string, error) {
 		if o.format == formatDir {
