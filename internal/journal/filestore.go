@@ -26,7 +26,10 @@ type FileStore struct {
 	Dir string
 }
 
-var _ Store = FileStore{}
+var (
+	_ Store   = FileStore{}
+	_ Sweeper = FileStore{}
+)
 
 // Create implements Store.
 func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
@@ -34,10 +37,7 @@ func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	dir := filepath.Join(s.Dir, info.ID)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
-	}
-	l, err := openLog(dir, info.ID)
+	l, err := makeLog(dir, info.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,24 @@ func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
 		}
 	}
 	return l, nil
+}
+
+// makeLog makes the folder of a run and opens its log. A Sweep at the same
+// moment may take the folder for abandoned until it is locked; then it is made
+// again.
+func makeLog(dir, id string) (*fileLog, error) {
+	const attempts = 100
+	for n := 1; ; n++ {
+		if err := os.Mkdir(dir, 0o700); err != nil && (n == 1 || !errors.Is(err, fs.ErrExist)) {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		failpoint("journal.create")
+		l, err := openLog(dir, id)
+		swept := errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAlive)
+		if !swept || n == attempts {
+			return l, err
+		}
+	}
 }
 
 // List implements Store.
@@ -104,7 +122,64 @@ func (s FileStore) Remove(_ context.Context, log Log) error {
 	if err := os.Remove(filepath.Join(dir, logName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
+	failpoint("journal.remove")
 	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
+}
+
+// Sweep implements Sweeper: it removes folders without a journal.
+func (s FileStore) Sweep(context.Context) error {
+	entries, err := os.ReadDir(s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
+			errs = append(errs, sweepDir(filepath.Join(s.Dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func sweepDir(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, logName)); !errors.Is(err, fs.ErrNotExist) {
+		return nil // there is a journal, or something that is not ours to judge
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return removeEmpty(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	defer lock.Close()
+	// Whoever makes or removes a journal holds the lock while there is none.
+	if err := tryLock(lock); err != nil {
+		if errors.Is(err, errLocked) {
+			return nil
+		}
+		return fmt.Errorf("journal: lock %s: %w", dir, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, logName)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Remove(lock.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return removeEmpty(dir)
+}
+
+// removeEmpty removes a folder unless something is in it: that is not ours, or
+// a run that begins.
+func removeEmpty(dir string) error {
+	err := os.Remove(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil

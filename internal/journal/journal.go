@@ -92,6 +92,14 @@ type Store interface {
 	Remove(ctx context.Context, log Log) error
 }
 
+// Sweeper is what a Store has that a crash in the middle of Create or Remove
+// can leave in disorder.
+type Sweeper interface {
+	// Sweep removes what List does not show because it is no journal yet, or
+	// none any more, unless somebody is at work on it at this moment.
+	Sweep(ctx context.Context) error
+}
+
 // Log is an open journal. Append may be called from several goroutines.
 type Log interface {
 	RunID() string

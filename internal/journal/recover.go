@@ -75,6 +75,9 @@ func Recover(ctx context.Context, store Store, reapers Reapers, o RecoverOptions
 	for id := range wanted {
 		errs = append(errs, errors.Join(ErrNotFound, errors.New(id)))
 	}
+	if sweeper, ok := store.(Sweeper); ok && !o.DryRun && len(o.Runs) == 0 {
+		errs = append(errs, sweeper.Sweep(ctx))
+	}
 	return total, errors.Join(errs...)
 }
 
