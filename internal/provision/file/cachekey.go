@@ -1,15 +1,19 @@
 package file
 
 import (
+	"archive/tar"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"ingot/internal/treecopy"
 )
 
 // CacheKey is a digest of the settings and of everything that is uploaded:
@@ -20,58 +24,58 @@ func (u upload) CacheKey(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("file: cache key: %w", err)
 	}
 	for _, src := range u.sources() {
-		err := filepath.WalkDir(filepath.Clean(src), func(path string, d fs.DirEntry, err error) error {
-			if err == nil {
-				err = context.Cause(ctx)
-			}
-			if err != nil {
-				return err
-			}
-			return addToKey(h, path)
-		})
-		if err != nil {
+		if err := addToKey(ctx, h, src); err != nil {
 			return "", fmt.Errorf("file: cache key: %w", err)
 		}
 	}
 	return "file:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func addToKey(h io.Writer, path string) error {
-	info, err := os.Lstat(path)
+func addToKey(ctx context.Context, h hash.Hash, src string) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	info, err := os.Stat(src)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(h, "%q %o", path, info.Mode())
-	switch {
-	case info.Mode()&fs.ModeSymlink != 0:
-		to, err := os.Readlink(path)
+	if !info.IsDir() {
+		f, err := os.Open(src)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(h, " -> %q", to)
-		// A link that is uploaded as what it points to has its content in
-		// the key as well.
-		if there, err := os.Stat(path); err != nil || !there.Mode().IsRegular() {
-			break
-		}
-		return addContent(h, path)
-	case info.Mode().IsRegular():
-		return addContent(h, path)
+		defer f.Close()
+		return addMember(h, src, info.Mode(), f)
 	}
-	_, err = fmt.Fprintln(h)
-	return err
+	o := packOptions()
+	o.Skipped = func(string, fs.FileMode) {}
+	return through(
+		func(w io.Writer) error { return treecopy.Pack(ctx, w, src, o) },
+		func(r io.Reader) error { return addArchive(h, r) },
+	)
 }
 
-func addContent(h io.Writer, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+func addArchive(h hash.Hash, r io.Reader) error {
+	for members := tar.NewReader(r); ; {
+		m, err := members.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = addMember(h, m.Name, m.FileInfo().Mode(), members)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	defer f.Close()
+}
+
+// addMember hashes contents for themselves, so that their borders count.
+func addMember(h hash.Hash, name string, mode fs.FileMode, r io.Reader) error {
 	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
+	if _, err := io.Copy(sum, r); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(h, " %x\n", sum.Sum(nil))
+	_, err := fmt.Fprintf(h, "%q %o %x\n", name, mode, sum.Sum(nil))
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,13 +114,26 @@ func (u upload) folder(ctx context.Context, t component.Target, src string) erro
 	p := newProgress(t.Run, src, -1)
 	defer p.finish()
 	err = through(
-		func(w io.Writer) error { return treecopy.Pack(ctx, p.writer(w), src, treecopy.PackOptions{FollowLinks: true}) },
+		func(w io.Writer) error {
+			return treecopy.Pack(ctx, p.writer(w), src, treecopy.PackOptions{FollowLinks: true})
+		},
 		func(r io.Reader) error { return t.Comm.PutTree(ctx, dst, r) },
 	)
 	if err != nil {
 		return fmt.Errorf("file: upload %s to %s: %w", src, dst, err)
 	}
 	return nil
+}
+
+// packOptions: links are followed, as Packer does, so that no link to a place
+// on this machine ends up on the other.
+func packOptions() treecopy.PackOptions { return treecopy.PackOptions{FollowLinks: true} }
+
+// skipped warns of what is not copied.
+func skipped(r component.Run) func(string, fs.FileMode) {
+	return func(name string, mode fs.FileMode) {
+		r.Emit(component.Warning{Summary: "File left out", Detail: fmt.Sprintf("%s is neither a file nor a folder (%s) and was not copied.", name, mode)})
+	}
 }
 
 // through connects a writer to a reader. When one side fails, the other one
@@ -129,18 +143,25 @@ func through(write func(io.Writer) error, read func(io.Reader) error) error {
 	written := make(chan error, 1)
 	go func() {
 		err := write(pw)
-		pw.CloseWithError(err)
 		written <- err
+		pw.CloseWithError(err)
 	}()
 	readErr := read(pr)
-	// The reader may stop before the end of the archive's padding.
 	if readErr == nil {
+		// The reader may stop before the archive's padding.
 		_, readErr = io.Copy(io.Discard, pr)
 	}
+	select {
+	case err := <-written:
+		if err != nil {
+			return err
+		}
+		return readErr
+	default:
+	}
 	pr.CloseWithError(errStopped)
-	writeErr := <-written
-	if writeErr != nil && !errors.Is(writeErr, errStopped) {
-		return writeErr
+	if err := <-written; readErr == nil {
+		return err
 	}
 	return readErr
 }
@@ -158,8 +179,10 @@ func newProgress(r component.Run, label string, total int64) *progress {
 	return &progress{r: r, event: component.Progress{ID: label, Label: label, Total: total}, last: r.Clock.Now()}
 }
 
-func (p *progress) add(n int) {
-	p.event.Done += int64(n)
+func (p *progress) add(n int) { p.set(p.event.Done + int64(n)) }
+
+func (p *progress) set(done int64) {
+	p.event.Done = done
 	if now := p.r.Clock.Now(); now.Sub(p.last) >= 100*time.Millisecond {
 		p.last = now
 		p.r.Emit(p.event)
