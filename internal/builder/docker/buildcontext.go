@@ -21,9 +21,9 @@ type buildContext struct {
 	// dockerfile is the Dockerfile's name in the stream.
 	dockerfile string
 	// outside is the Dockerfile's text when it is not in dir.
-	outside []byte
-	ignore              *patternmatcher.PatternMatcher
-	compress            bool
+	outside  []byte
+	ignore   *patternmatcher.PatternMatcher
+	compress bool
 }
 
 // outsideName is what a Dockerfile from elsewhere is called in the stream.

@@ -185,7 +185,16 @@ func (c *config) checkChanges(cfg cty.Value) diag.List {
 	if !component.Known(cfg, "changes") {
 		return nil
 	}
-	return dockerengine.CheckChanges("changes", c.Changes)
+	rest, author := dockerengine.Maintainer(c.Changes)
+	out := dockerengine.CheckChanges("changes", rest)
+	switch {
+	case author == "":
+	case c.Author != "" && c.Author != author:
+		out = append(out, diag.At("changes", "Two authors", "author is %q, and changes has MAINTAINER %s. Keep one of them.", c.Author, author)...)
+	default:
+		c.Changes, c.Author = rest, author
+	}
+	return out
 }
 
 // checkRun translates the run command with a stand-in for the image.

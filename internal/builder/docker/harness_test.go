@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/distribution/reference"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
@@ -206,8 +206,11 @@ func (g *rig) sh(c component.Communicator, line string) string {
 	return strings.TrimSpace(out.String())
 }
 
-func timed(t testing.TB, what string, fn func()) {
-	start := time.Now()
-	fn()
-	t.Logf("%-28s %v", what, time.Since(start).Round(10*time.Microsecond))
+func mustNamed(t testing.TB, name string) reference.Named {
+	t.Helper()
+	n, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -422,7 +422,7 @@ func (f *runFlags) resources(s *runSpec) error {
 		}
 		r.NanoCPUs = n
 	}
-	var limits map[string]*container.Ulimit
+	limits := map[string]*container.Ulimit{}
 	u := opts.NewUlimitOpt(&limits)
 	for _, v := range f.ulimits {
 		if err := u.Set(v); err != nil {

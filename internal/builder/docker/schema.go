@@ -26,7 +26,7 @@ func schema() component.Schema {
 
 		component.String("author", "Author of the committed image."),
 		component.String("message", "Message of the committed image."),
-		component.Strings("changes", "Dockerfile instructions for the committed image's metadata: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, MAINTAINER, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR."),
+		component.Strings("changes", "Dockerfile instructions for the committed image's metadata: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL (newer engines), USER, VOLUME, WORKDIR."),
 
 		on(component.Bool("pull", "Pull the image first. Without it the image must be there. Default true.")),
 		component.String("platform", "Platform to pull, build and run, such as \"linux/arm64\". Default: the engine's."),

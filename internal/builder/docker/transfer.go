@@ -164,7 +164,11 @@ func (c *comm) send(ctx context.Context, folder, what string, write func(io.Writ
 	_, err := c.engine.CopyToContainer(ctx, c.id, client.CopyToContainerOptions{DestinationPath: folder, Content: r})
 	// An engine that answers early must not leave the writer waiting.
 	r.CloseWithError(errStopped)
-	if werr := <-wrote; werr != nil && !errors.Is(werr, errStopped) && ctx.Err() == nil {
+	werr := <-wrote
+	if errors.Is(werr, errStopped) || errors.Is(werr, io.ErrClosedPipe) {
+		werr = nil // the engine stopped reading, and err says why
+	}
+	if werr != nil && ctx.Err() == nil {
 		return fmt.Errorf("docker: upload %s: %w", what, werr)
 	}
 	return c.explainCopy(ctx, "upload "+what, err, func() error {
