@@ -27,7 +27,7 @@ func (d download) Apply(ctx context.Context, t component.Target) error {
 			return err
 		}
 		for _, it := range items {
-			if before, ok := taken[it.to]; ok {
+			if before, ok := taken[it.to]; ok && before != it.from {
 				return fmt.Errorf("file: download: %s and %s would both be written to %s", before, it.from, it.to)
 			}
 			if !it.contents {

@@ -39,7 +39,7 @@ func (u upload) Apply(ctx context.Context, t component.Target) error {
 			err = u.folder(ctx, t, src)
 		} else {
 			dst := u.fileTarget(src)
-			if before, ok := taken[dst]; ok {
+			if before, ok := taken[dst]; ok && before != src {
 				return fmt.Errorf("file: upload: %s and %s would both be written to %s; end destination with a slash to copy into a folder", before, src, dst)
 			}
 			taken[dst] = src
