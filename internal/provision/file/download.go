@@ -101,23 +101,24 @@ func (d download) matches(ctx context.Context, t component.Target, pattern strin
 func shellPattern(pattern string) string {
 	var b strings.Builder
 	inside := false
-	for i, r := range pattern {
+	for i := range len(pattern) {
+		r := pattern[i]
 		switch {
 		case r == '[':
 			inside = true
-			b.WriteRune(r)
+			b.WriteByte(r)
 		case r == ']':
 			inside = false
-			b.WriteRune(r)
+			b.WriteByte(r)
 		case r == '*', r == '?', r == '/', r == '.', r == '-', r == '_', inside && (r == '!' || r == '^' || r == ':'),
 			r == '~' && i == 0,
 			r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r > 127:
-			b.WriteRune(r)
+			b.WriteByte(r)
 		case r == '\n':
 			b.WriteString("'\n'")
 		default:
-			b.WriteRune('\\')
-			b.WriteRune(r)
+			b.WriteByte('\\')
+			b.WriteByte(r)
 		}
 	}
 	return b.String()
