@@ -124,6 +124,62 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+var (
+	layer   = regexp.MustCompile(`(?m)^\t\{"([\w/]+)", (nil|componentLayer|\[\]string\{[^}]*\}),`)
+	shared  = regexp.MustCompile(`(?m)^\tcomponentLayer += (\[\]string\{[^}]*\})`)
+	quoted  = regexp.MustCompile(`"([\w/]+)"`)
+	ruleRow = regexp.MustCompile("(?m)^\\| ((?:`[\\w/]+` ?)+)\\| (.*) \\|$")
+)
+
+// TestLayersAgree compares the table of imports with the one that is tested.
+func TestLayersAgree(t *testing.T) {
+	code, err := os.ReadFile(filepath.Join(root, "internal", "layers_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(re *regexp.Regexp, s string) string {
+		var out []string
+		for _, m := range re.FindAllStringSubmatch(s, -1) {
+			out = append(out, m[1])
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
+	}
+	common := ""
+	if m := shared.FindStringSubmatch(string(code)); m != nil {
+		common = m[1]
+	}
+	tested := map[string]string{}
+	for _, m := range layer.FindAllStringSubmatch(string(code), -1) {
+		tested[m[1]] = names(quoted, strings.Replace(m[2], "componentLayer", common, 1))
+	}
+	_, section, _ := strings.Cut(string(text), "## Who may import whom")
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]string{}
+	for _, m := range ruleRow.FindAllStringSubmatch(section, -1) {
+		for _, p := range strings.Fields(m[1]) {
+			told[strings.Trim(p, "`")] = names(span, m[2])
+		}
+	}
+	if len(tested) < 10 || common == "" {
+		t.Fatalf("only %d layers were found in the test", len(tested))
+	}
+	for p, may := range tested {
+		if got, ok := told[p]; !ok || got != may {
+			t.Errorf("%s may import %q, architecture.md says %q", p, may, got)
+		}
+	}
+	for p := range told {
+		if _, ok := tested[p]; !ok {
+			t.Errorf("architecture.md has a row for %s, the test has none", p)
+		}
+	}
+}
+
 // usedFlag is a flag that a document shows with a command.
 type usedFlag struct{ command, flag string }
 
