@@ -1,6 +1,10 @@
 package ssh_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"ingot/internal/component"
@@ -11,18 +15,62 @@ import (
 // to is an endpoint function for a server in this process.
 func to(s *sshd.Server, c component.Connection) endpoint { return at(s.Host(), s.Port(), c) }
 
+// toolsWithout makes a folder with the programs that the tests use, but
+// without some.
+func toolsWithout(t testing.TB, missing ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "cat", "mkdir", "rm", "ln", "chmod", "touch", "sleep", "wc", "id", "tar", "scp", "echo", "test", "stat"} {
+		at, err := exec.LookPath(name)
+		if err != nil {
+			t.Skipf("this machine has no %s", name)
+		}
+		if err := os.Symlink(at, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range missing {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// noShell makes a server whose shell is not a POSIX one as far as the
+// communicator can tell, but runs the suite's lines all the same.
+func noShell(s **sshd.Server) func(*sshd.Call) sshd.Status {
+	return func(c *sshd.Call) sshd.Status {
+		if strings.Contains(c.Line, "ingot-tar") || strings.HasPrefix(c.Line, "cmd ") {
+			return sshd.Status{Code: 1}
+		}
+		return (*s).Local(c)
+	}
+}
+
 // TestContractInProcess runs the suite against servers that lack one thing
 // or another.
 func TestContractInProcess(t *testing.T) {
-	for name, o := range map[string]sshd.Options{
-		"everything":  {},
-		"no terminal": {NoPTY: true},
+	var bare *sshd.Server
+	for name, c := range map[string]struct {
+		server     sshd.Options
+		connection component.Connection
+		cannotKill bool
+	}{
+		"everything":             {},
+		"no terminal, no sftp":   {server: sshd.Options{NoPTY: true, NoSFTP: true}},
+		"few sessions":           {server: sshd.Options{MaxSessions: 9}},
+		"no tar":                 {server: sshd.Options{Path: toolsWithout(t, "tar")}},
+		"no POSIX shell":         {server: sshd.Options{Exec: noShell(&bare)}, cannotKill: true},
+		"no POSIX shell, by scp": {server: sshd.Options{Exec: noShell(&bare)}, connection: component.Connection{SSHFileTransferMethod: "scp"}, cannotKill: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := sshd.Start(t, o)
+			s := sshd.Start(t, c.server)
+			bare = s
 			componenttest.Communicator(t, componenttest.CommunicatorConfig{
-				New: func(t testing.TB) component.Communicator { return dial(t, to(s, component.Connection{})) },
-				Dir: t.TempDir(),
+				New:        func(t testing.TB) component.Communicator { return dial(t, to(s, c.connection)) },
+				Dir:        t.TempDir(),
+				CannotKill: c.cannotKill,
 			})
 		})
 	}

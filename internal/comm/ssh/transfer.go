@@ -73,7 +73,7 @@ func (c *comm) put(ctx context.Context, dst string, src io.Reader, meta componen
 		meta.Mode = 0o644
 	}
 	if !c.facts.posix {
-		return c.withoutShell(ctx).put(ctx, dst, src, meta)
+		return c.withoutShell().put(ctx, dst, src, meta)
 	}
 	return c.shell(ctx, command{line: putLine(dst, meta), stdin: src, whole: true})
 }
@@ -115,7 +115,7 @@ func (c *comm) Get(ctx context.Context, src string, dst io.Writer) error {
 	switch {
 	case err != nil:
 	case !c.facts.posix:
-		err = c.withoutShell(ctx).get(ctx, src, dst)
+		err = c.withoutShell().get(ctx, src, dst)
 	default:
 		err = c.shell(ctx, command{line: getLine(src), stdout: dst})
 	}
@@ -136,7 +136,7 @@ func (c *comm) PutTree(ctx context.Context, dst string, archive io.Reader) error
 	switch {
 	case err != nil:
 	case !c.facts.posix || !c.facts.tar:
-		err = c.withoutShell(ctx).putTree(ctx, dst, archive)
+		err = c.withoutShell().putTree(ctx, dst, archive)
 	default:
 		err = c.shell(ctx, command{line: putTreeLine(dst), stdin: archive, whole: true})
 	}
@@ -163,7 +163,7 @@ func (c *comm) GetTree(ctx context.Context, src string, archive io.Writer) error
 	switch {
 	case err != nil:
 	case !c.facts.posix || !c.facts.tar:
-		err = c.withoutShell(ctx).getTree(ctx, src, archive)
+		err = c.withoutShell().getTree(ctx, src, archive)
 	default:
 		err = c.getTree(ctx, src, archive)
 	}
