@@ -460,16 +460,15 @@ func FuzzShellPattern(f *testing.F) {
 	for _, s := range []string{"a b", "it's", "$(touch x)", "`x`", "a;b", "a\nb", "x\\y", "é&|<>", "#", "(a)", "{a,b}", "!"} {
 		f.Add(s)
 	}
-	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, name string) {
 		if strings.ContainsAny(name, "\x00/*?[]~") || name == "" || name == "." || name == ".." || len(name) > 100 {
 			t.Skip("no plain file name")
 		}
+		dir := t.TempDir()
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
 			t.Skip(err)
 		}
-		defer os.Remove(path)
 		out, err := exec.Command("sh", "-c", "for f in "+shellPattern(dir+"/"+name+"*")+"; do printf '%s\\000' \"$f\"; done").Output()
 		if err != nil || string(out) != path+"\x00" {
 			t.Errorf("%q: got %q, %v", name, out, err)
