@@ -81,12 +81,39 @@ func (j job) Boot(ctx context.Context, r component.Run) (component.Machine, erro
 	if err := j.clear(path); err != nil {
 		return nil, fmt.Errorf("file: target %s: %w", j.Target, err)
 	}
-	lease, err := r.Journal.Acquire(ctx, component.Resource{Kind: component.FileKind, Attrs: map[string]string{"path": path}},
-		func(ctx context.Context, _ component.Resource) (string, error) { return path, j.write(ctx, path) })
+	lease, err := j.place(ctx, r, path)
 	if err != nil {
 		return nil, fmt.Errorf("file: write %s: %w", j.Target, err)
 	}
 	return machine{lease}, nil
+}
+
+// place writes the file under a name of its own and then links it to its
+// target. Only by its identity is it known to be ours there: another build, or
+// a later run, may write to the same target.
+func (j job) place(ctx context.Context, r component.Run, path string) (component.Lease, error) {
+	tmp := ""
+	draft, err := r.Journal.Acquire(ctx, component.Resource{Kind: component.FileKind, Attrs: map[string]string{"dir": filepath.Dir(path)}},
+		func(ctx context.Context, res component.Resource) (string, error) {
+			tmp = filepath.Join(filepath.Dir(path), "."+res.Token)
+			return tmp, j.write(ctx, tmp)
+		})
+	if err != nil {
+		return nil, err
+	}
+	id, err := fileid.Of(tmp)
+	if err != nil {
+		return nil, errors.Join(err, draft.Release(context.WithoutCancel(ctx)))
+	}
+	want := component.Resource{Kind: component.FileKind, Attrs: map[string]string{"path": path, fileid.Attr: id}}
+	lease, err := r.Journal.Acquire(ctx, want, func(context.Context, component.Resource) (string, error) {
+		err := os.Link(tmp, path)
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w: another build or program has just written it", err)
+		}
+		return path, err
+	})
+	return lease, errors.Join(err, draft.Release(context.WithoutCancel(ctx)))
 }
 
 // clear makes the folder and removes what is at the target, before the
