@@ -25,10 +25,9 @@ import (
 
 // ecrRegistry is what the name of an ECR registry says.
 type ecrRegistry struct {
-	host    string
-	account string
-	region  string
-	public  bool
+	host   string
+	region string
+	public bool
 }
 
 // publicECR is the host of ECR Public, whose API exists in one region only.
@@ -42,11 +41,11 @@ func parseECR(server string, public bool) (ecrRegistry, error) {
 	if public || host == publicECR {
 		return ecrRegistry{host: publicECR, region: publicECRRegion, public: true}, nil
 	}
-	m := regexp.MustCompile(`^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|amazonaws\.com\.cn|on\.aws)$`).FindStringSubmatch(host)
+	m := regexp.MustCompile(`^\d{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com|amazonaws\.com\.cn|on\.aws)$`).FindStringSubmatch(host)
 	if m == nil {
 		return ecrRegistry{}, fmt.Errorf("%q does not have the form ACCOUNT.dkr.ecr.REGION.amazonaws.com, and is not public.ecr.aws", server)
 	}
-	return ecrRegistry{host: host, account: m[1], region: m[2]}, nil
+	return ecrRegistry{host: host, region: m[1]}, nil
 }
 
 // api is the address of the service that gives out tokens.

@@ -25,7 +25,7 @@ func (j *job) commit(ctx context.Context, r component.Run, container string) (*c
 	if _, err := j.engine.ContainerKill(ctx, container, client.ContainerKillOptions{}); err != nil && !cerrdefs.IsConflict(err) {
 		return nil, j.engine.Explain("stop container "+short(container), err)
 	}
-	want := component.Resource{Kind: imageKind, Attrs: j.engine.Endpoint.Attrs(nil)}
+	want := component.Resource{Kind: imageKind, Attrs: dockerengine.Asking(j.engine.Endpoint.Attrs(map[string]string{dockerengine.AttrContainer: container}))}
 	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, res component.Resource) (string, error) {
 		ctx, stop := answered(ctx)
 		defer stop()

@@ -164,7 +164,7 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 	if err != nil {
 		return "", err
 	}
-	want := component.Resource{Kind: containerKind, Attrs: j.engine.Endpoint.Attrs(nil)}
+	want := component.Resource{Kind: containerKind, Attrs: dockerengine.Asking(j.engine.Endpoint.Attrs(nil))}
 	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, res component.Resource) (string, error) {
 		ctx, stop := answered(ctx)
 		defer stop()
@@ -172,6 +172,7 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 			Config: &spec.Config, HostConfig: &spec.Host, NetworkingConfig: spec.Networking,
 			Platform: platform, Name: res.Token,
 		})
+		dockerengine.Answered(res.Attrs, err)
 		for _, w := range made.Warnings {
 			r.Emit(component.Warning{Summary: "The docker engine warns", Detail: w})
 		}

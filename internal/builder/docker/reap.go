@@ -56,14 +56,27 @@ func reapContainer(ctx context.Context, engine *dockerengine.Engine, r component
 	if id == "" {
 		return nil
 	}
-	_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	switch {
-	case err == nil, cerrdefs.IsNotFound(err):
-		return nil
-	case cerrdefs.IsConflict(err):
-		return awaitGone(ctx, engine, id, err)
+	for {
+		mayAppear := r.ID == "" && dockerengine.MayAppear(r.Attrs, false, time.Now())
+		_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		switch {
+		case cerrdefs.IsConflict(err):
+			return awaitGone(ctx, engine, id, err)
+		case err != nil && !cerrdefs.IsNotFound(err):
+			return engine.Explain("remove container "+short(id), err)
+		case err == nil || !mayAppear:
+			return nil
+		}
+		if err := lookAgain(ctx); err != nil {
+			return fmt.Errorf("docker: wait for container %s to appear: %w", id, err)
+		}
 	}
-	return engine.Explain("remove container "+short(id), err)
+}
+
+// lookAgain waits before the engine is asked once more for what it may be
+// about to make.
+func lookAgain(ctx context.Context) error {
+	return component.SystemClock{}.Sleep(ctx, 100*time.Millisecond)
 }
 
 // awaitGone waits for a removal that is under way already.
@@ -88,7 +101,7 @@ func awaitGone(ctx context.Context, engine *dockerengine.Engine, id string, conf
 func reapImage(ctx context.Context, engine *dockerengine.Engine, r component.Resource) error {
 	id := r.ID
 	if id == "" {
-		found, err := lostImage(ctx, engine, r)
+		found, err := awaitLostImage(ctx, engine, r)
 		if err != nil || found == "" {
 			return err
 		}
@@ -99,6 +112,42 @@ func reapImage(ctx context.Context, engine *dockerengine.Engine, r component.Res
 		return nil
 	}
 	return engine.Explain("remove image "+short(id), err)
+}
+
+// awaitLostImage looks for an image whose ID never reached us for as long as
+// the engine may still be making it.
+func awaitLostImage(ctx context.Context, engine *dockerengine.Engine, r component.Resource) (string, error) {
+	for {
+		mayAppear, err := imageMayAppear(ctx, engine, r)
+		if err != nil {
+			return "", err
+		}
+		found, err := lostImage(ctx, engine, r)
+		if err != nil || found != "" || !mayAppear {
+			return found, err
+		}
+		if err := lookAgain(ctx); err != nil {
+			return "", fmt.Errorf("docker: wait for image %s to appear: %w", r.Token, err)
+		}
+	}
+}
+
+// imageMayAppear reports whether the engine may still be making the image. It
+// pauses a container while it commits it.
+func imageMayAppear(ctx context.Context, engine *dockerengine.Engine, r component.Resource) (bool, error) {
+	id := r.Attrs[dockerengine.AttrContainer]
+	if id == "" {
+		return dockerengine.MayAppear(r.Attrs, false, time.Now()), nil
+	}
+	in, err := engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		return dockerengine.MayAppear(r.Attrs, false, time.Now()), nil
+	}
+	if err != nil {
+		return false, engine.Explain("inspect container "+short(id), err)
+	}
+	committing := in.Container.State != nil && in.Container.State.Paused
+	return dockerengine.MayAppear(r.Attrs, committing, time.Now()), nil
 }
 
 // lostImage finds an image whose ID never reached us, by the mark that it was
