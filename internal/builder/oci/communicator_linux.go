@@ -16,10 +16,10 @@ import (
 
 // communicator runs commands and moves files in a machine's sandbox.
 type communicator struct {
-	box    *sandbox.Sandbox
-	user   string
-	dir    string
-	env    []string
+	box  *sandbox.Sandbox
+	user string
+	dir  string
+	env  []string
 	// life ends with Close, and with it whatever is being done.
 	life context.Context
 	end  context.CancelCauseFunc

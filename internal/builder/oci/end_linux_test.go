@@ -30,7 +30,8 @@ func TestKilled(t *testing.T) {
 	live.RequireRoot(t)
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestVictim$")
-	cmd.Env = append(os.Environ(), victim+"="+env.TinyTar+"="+dir)
+	// Its own temporary folders must be somewhere where they get removed.
+	cmd.Env = append(os.Environ(), victim+"="+env.TinyTar+"="+dir, "TMPDIR="+dir)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 	"ingot/internal/builder/oci/base"
 	"ingot/internal/component"
+	"ingot/internal/fileid"
 )
 
 // writer writes a finished image in all the forms that were asked for. Each is
@@ -80,7 +81,13 @@ func (w *writer) place(ctx context.Context, p pending) (component.Lease, error) 
 	if err != nil {
 		return nil, err
 	}
-	final, err := w.run.Journal.Acquire(ctx, component.Resource{Kind: p.kind()}, func(context.Context, component.Resource) (string, error) {
+	id, err := fileid.Of(p.tmp)
+	if err != nil {
+		return nil, err
+	}
+	// The identity keeps a reap from taking for ours what others put there.
+	want := component.Resource{Kind: p.kind(), Attrs: map[string]string{"path": abs, fileid.Attr: id}}
+	final, err := w.run.Journal.Acquire(ctx, want, func(context.Context, component.Resource) (string, error) {
 		return abs, p.rename(w.run.Force)
 	})
 	if err != nil {

@@ -361,8 +361,8 @@ func FuzzExtract(f *testing.F) {
 		f.Add(text, false)
 	}
 	f.Fuzz(func(t *testing.T, text []byte, layer bool) {
-		if len(text) > 64<<10 {
-			t.Skip()
+		if len(text) > 64<<10 || claimed(text) > 1<<20 {
+			t.Skip("a sparse file of a few bytes may be as large as the disk")
 		}
 		parent := t.TempDir()
 		dir := filepath.Join(parent, "root")
@@ -379,4 +379,19 @@ func FuzzExtract(f *testing.F) {
 		}
 		_ = openRoot(t, parent).RemoveAll("root")
 	})
+}
+
+// claimed is how large the files of an archive are said to be.
+func claimed(text []byte) int64 {
+	var n int64
+	tr := tar.NewReader(bytes.NewReader(text))
+	for {
+		h, err := tr.Next()
+		if err != nil {
+			return n
+		}
+		if n += h.Size; n > 1<<20 || n < 0 {
+			return 1 << 40
+		}
+	}
 }
