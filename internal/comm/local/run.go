@@ -138,15 +138,33 @@ func (r *running) openTerminal() error {
 	if err != nil {
 		return fmt.Errorf("open a terminal: %w", err)
 	}
-	r.stdout, r.stdin, r.theirs = ours, terminalEnd{ours}, []*os.File{theirs}
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = theirs, theirs, theirs
 	r.cmd.SysProcAttr.Setctty = true
+	r.theirs = []*os.File{theirs}
 	err = errors.Join(noEcho(theirs), pty.Setsize(ours, &pty.Winsize{Rows: 40, Cols: 80}))
+	if err == nil {
+		ours, err = closable(ours)
+	}
+	r.stdout, r.stdin = ours, terminalEnd{ours}
 	if err != nil {
 		r.close()
 		return fmt.Errorf("set the terminal up: %w", err)
 	}
 	return nil
+}
+
+// closable makes reading a terminal end when it is closed, which it does not
+// while the file is in blocking mode. It takes f over.
+func closable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return f, err
+	}
+	_ = f.Close() // the duplicate stays
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // terminalEnd closes a terminal's input by typing the character for that.
