@@ -120,9 +120,7 @@ func (l Login) Header(ctx context.Context, env Env, image reference.Named) (stri
 	if err != nil {
 		return "", err
 	}
-	if a == (registry.AuthConfig{}) {
-		return "", nil
-	}
+	// Old engines insist on the header, so that no credentials are sent as such.
 	return authconfig.Encode(a)
 }
 
