@@ -27,6 +27,12 @@ type subject struct {
 	// warm asks for a complete run before the first crash, whose cache the
 	// crashing runs begin with. Without it they begin with an empty one.
 	warm bool
+	// sees are the kinds of trace that some crash is to leave, so that the
+	// checks are known to see them.
+	sees []string
+	// calls are requests to the Docker engine, as regular expressions of their
+	// first lines, whose answers the run is not to see.
+	calls []string
 	// results are the files that a run makes in the folder of the template.
 	results []string
 }
@@ -87,6 +93,7 @@ func subjects(env live.Env) []subject {
 		template: ociTemplate,
 		args:     []string{"-var", "base=" + env.TinyTar},
 		results:  []string{"image.tar", "packer-manifest.json"},
+		sees:     []string{"file", "process"},
 	}
 	cached := oci
 	cached.name, cached.warm = "oci cached", true
@@ -96,6 +103,11 @@ func subjects(env live.Env) []subject {
 			template: dockerTemplate,
 			args:     []string{"-var", "image=" + env.TinyImage},
 			results:  []string{"packer-manifest.json"},
+			sees:     []string{"container", "file", "image", "process"},
+			calls: []string{
+				`POST \S*/containers/create`, `POST \S*/containers/\w+/start`, `POST \S*/containers/\w+/exec`,
+				`POST \S*/commit`, `DELETE \S*/containers/`,
+			},
 		},
 		oci,
 		cached,
@@ -114,9 +126,10 @@ func TestCrash(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			c := newCampaign(t, env, program, s)
 			full := c.completeRun()
-			for _, point := range []string{"journal.before", "journal.after"} {
-				c.everyRecord(point)
+			for _, point := range []string{"journal.create", "journal.before", "journal.after", "journal.remove"} {
+				c.everyTime(point)
 			}
+			c.inCalls()
 			c.atRandom(full, randomCrashes)
 			c.finish()
 		})
@@ -129,8 +142,8 @@ const (
 	randomCrashes = 10
 	// parallel is how many builds run at a time.
 	parallel = 2
-	// mostRecords ends the search for the last record of a build.
-	mostRecords = 200
+	// mostTimes ends the search for the last time that a point is reached.
+	mostTimes = 200
 )
 
 // buildProgram builds ingot with the points at which it kills itself.
@@ -155,18 +168,20 @@ type campaign struct {
 	// cache is what crashing runs begin with, "" for an empty one.
 	cache string
 
-	mu   sync.Mutex
-	rows []row // guarded by mu
+	mu   sync.Mutex // guards the two below
+	rows []row
+	seen map[string]bool
 }
 
 // row is one crash in the summary.
 type row struct {
-	when, state, removed string
-	ok                   bool
+	when, state, traces, removed string
+
+	ok bool
 }
 
 func newCampaign(t *testing.T, env live.Env, program string, s subject) *campaign {
-	c := &campaign{t: t, env: env, program: program, subject: s, foreign: newForeign(t, env)}
+	c := &campaign{t: t, env: env, program: program, subject: s, foreign: newForeign(t, env), seen: map[string]bool{}}
 	if s.warm {
 		w := c.newWorld(t)
 		if end := w.build(""); end.err != nil {
@@ -194,8 +209,9 @@ func (c *campaign) completeRun() time.Duration {
 	return full
 }
 
-// everyRecord kills at record 1, 2, ... until a build gets through.
-func (c *campaign) everyRecord(point string) {
+// everyTime kills when the point is reached for the first time, the second, ...
+// until a build gets through.
+func (c *campaign) everyTime(point string) {
 	turns := make(chan int)
 	var (
 		wg      sync.WaitGroup
@@ -214,7 +230,7 @@ func (c *campaign) everyRecord(point string) {
 	}
 	n := 1
 feed:
-	for ; n <= mostRecords; n++ {
+	for ; n <= mostTimes; n++ {
 		select {
 		case turns <- n:
 		case <-through:
@@ -223,8 +239,8 @@ feed:
 	}
 	close(turns)
 	wg.Wait()
-	if n > mostRecords {
-		c.t.Errorf("%s: a build wrote more than %d records", point, mostRecords)
+	if n > mostTimes {
+		c.t.Errorf("%s: a build got there more than %d times", point, mostTimes)
 	}
 }
 
@@ -249,6 +265,23 @@ func (c *campaign) atRandom(full time.Duration, times int) {
 	wg.Wait()
 }
 
+// inCalls kills when the engine has been sent a request, before it has
+// answered.
+func (c *campaign) inCalls() {
+	for _, call := range c.subject.calls {
+		c.crash("call "+call, func(w *world) ending {
+			w.t.Helper()
+			proxy := newProxy(w.t, c.env.DockerSocket(), call)
+			w.dockerHost = proxy.host
+			end := w.run("", proxy.onMatch, w.buildArgs()...)
+			if !end.killed {
+				w.t.Errorf("the build made no call %s", call)
+			}
+			return end
+		})
+	}
+}
+
 // crash runs a build in a world of its own, and reaps and checks when it was
 // killed. It returns whether it was.
 func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
@@ -267,6 +300,7 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 		}
 		killed = true
 		state := w.openAndKept()
+		before := w.traces()
 		removed := w.reap()
 		w.checkNothingLeft()
 		w.reapAgain()
@@ -274,7 +308,10 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 		failed = t.Failed()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.rows = append(c.rows, row{when: when, state: state, removed: removed, ok: !failed})
+		c.rows = append(c.rows, row{when: when, state: state, traces: count(before), removed: removed, ok: !failed})
+		for _, tr := range before {
+			c.seen[tr.kind] = true
+		}
 	})
 	if failed {
 		// The search would go on for ever after a build that cannot work.
@@ -292,7 +329,7 @@ func (c *campaign) finish() {
 	}
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "killed at\tjournal said\treap removed\tclean\n")
+	fmt.Fprintf(w, "killed at\tjournal said\tthere was\treap removed\tclean\n")
 	clean := 0
 	for _, r := range c.rows {
 		verdict := "no"
@@ -300,12 +337,14 @@ func (c *campaign) finish() {
 			verdict = "yes"
 			clean++
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.when, r.state, r.removed, verdict)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.when, r.state, r.traces, r.removed, verdict)
 	}
 	w.Flush()
 	c.t.Logf("%s: %d crashes, %d clean\n%s", c.subject.name, len(c.rows), clean, table.String())
-	if len(c.rows) == 0 {
-		c.t.Errorf("%s: nothing was killed", c.subject.name)
+	for _, kind := range c.subject.sees {
+		if !c.seen[kind] {
+			c.t.Errorf("%s: no crash left a %s: the checks may be blind", c.subject.name, kind)
+		}
 	}
 }
 

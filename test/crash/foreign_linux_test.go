@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,25 +115,34 @@ func (f *foreign) check(t *testing.T) {
 	}
 }
 
-// checkContainers looks on the engine for what a run has made. Images may be
-// there that the run had given to the user; they are removed.
-func (f *foreign) checkContainers(w *world) {
-	w.t.Helper()
-	for _, c := range f.containers(w.t) {
-		if c.Labels[markLabel] == w.mark {
-			w.t.Errorf("left: container %s %v, %s", c.ID, c.Names, c.State)
+// containersOf lists the containers with a mark.
+func (f *foreign) containersOf(t *testing.T, mark string) []string {
+	t.Helper()
+	var out []string
+	for _, c := range f.containers(t) {
+		if c.Labels[markLabel] == mark {
+			out = append(out, c.ID)
 		}
 	}
-	for id, mark := range f.images(w.t) {
-		if mark != w.mark {
-			continue
+	return out
+}
+
+// imagesOf lists the images with a mark.
+func (f *foreign) imagesOf(t *testing.T, mark string) []string {
+	t.Helper()
+	var out []string
+	for id, m := range f.images(t) {
+		if m == mark {
+			out = append(out, id)
 		}
-		if !w.complete && !slices.Contains(w.kept, id) {
-			w.t.Errorf("left: image %s", id)
-		}
-		if _, err := f.engine.ImageRemove(context.Background(), id, client.ImageRemoveOptions{}); err != nil {
-			w.t.Errorf("remove image: %v", err)
-		}
+	}
+	return out
+}
+
+func (f *foreign) removeImage(t *testing.T, id string) {
+	t.Helper()
+	if _, err := f.engine.ImageRemove(context.Background(), id, client.ImageRemoveOptions{}); err != nil {
+		t.Errorf("remove image: %v", err)
 	}
 }
 
@@ -150,6 +158,7 @@ func (f *foreign) checkEngine(t *testing.T) {
 	for id, mark := range f.images(t) {
 		if strings.HasPrefix(mark, f.id) {
 			t.Errorf("came late: image %s", id)
+			f.removeImage(t, id)
 		}
 	}
 	f.check(t)

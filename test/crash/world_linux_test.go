@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +26,8 @@ type world struct {
 	root string
 	// mark is in the environment of every process that the run starts, and a
 	// label of its containers and so of its images.
-	mark string
+	mark       string
+	dockerHost string
 	// neighbours are files and folders of somebody else in the places where
 	// the run keeps its own.
 	neighbours []string
@@ -47,7 +49,7 @@ func (c *campaign) newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, c: c, root: root}
+	w := &world{t: t, c: c, root: root, dockerHost: c.env.DockerHost}
 	w.mark = fmt.Sprintf("%s-%d", c.foreign.id, c.worlds.Add(1))
 	for _, dir := range []string{"home", "state/runs", "cache/oci/tmp", "tmp", "work"} {
 		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
@@ -85,7 +87,7 @@ func (w *world) command(failpoint string, args ...string) *exec.Cmd {
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"),
 		"INGOT_STATE_DIR=" + w.path("state"), "INGOT_CACHE_DIR=" + w.path("cache"), "INGOT_CONFIG_DIR=" + w.path("home"),
-		"DOCKER_HOST=" + w.c.env.DockerHost,
+		"DOCKER_HOST=" + w.dockerHost,
 		"INGOT_FAILPOINT=" + failpoint,
 		markVariable + "=" + w.mark,
 	}
@@ -117,7 +119,7 @@ func (w *world) run(failpoint string, during func(*os.Process), args ...string) 
 		w.t.Fatal(err)
 	}
 	end.output = string(text)
-	w.complete = end.err == nil && args[0] == "build"
+	w.complete = w.complete || end.err == nil && args[0] == "build"
 	var exit *exec.ExitError
 	if errors.As(end.err, &exit) {
 		status, ok := exit.Sys().(syscall.WaitStatus)
@@ -162,6 +164,9 @@ func (w *world) openAndKept() string {
 		w.t.Fatal(err)
 	}
 	if len(states) == 0 {
+		// Before anything was made, or after the last step.
+		_, err := os.Stat(w.path("work/packer-manifest.json"))
+		w.complete = err == nil
 		return "no journal"
 	}
 	var held []string
@@ -251,26 +256,61 @@ func (w *world) reapAgain() {
 	}
 }
 
-// checkNothingLeft looks for everything that the run may have made.
-func (w *world) checkNothingLeft() {
+// trace is something of the run that is there.
+type trace struct{ kind, what string }
+
+// traces looks for everything that the run may have made.
+func (w *world) traces() []trace {
 	w.t.Helper()
-	for _, p := range processesMarked(w.mark) {
-		w.t.Errorf("left: process %s", p)
-	}
-	for _, m := range mountsBelow(w.root) {
-		w.t.Errorf("left: mount %s", m)
-	}
-	for _, dir := range []string{"state/runs", "tmp", "cache/oci/tmp", "work"} {
-		for _, name := range w.strangers(dir) {
-			w.t.Errorf("left: %s/%s", dir, name)
+	var out []trace
+	add := func(kind string, whats ...string) {
+		for _, what := range whats {
+			out = append(out, trace{kind, what})
 		}
 	}
-	w.c.foreign.checkContainers(w)
+	add("process", processesMarked(w.mark)...)
+	add("mount", mountsBelow(w.root)...)
+	for _, dir := range []string{"state/runs", "tmp", "cache/oci/tmp", "work"} {
+		for _, name := range w.strangers(dir) {
+			add("file", dir+"/"+name)
+		}
+	}
+	add("container", w.c.foreign.containersOf(w.t, w.mark)...)
+	add("image", w.c.foreign.imagesOf(w.t, w.mark)...)
+	return out
+}
+
+// checkNothingLeft allows no trace except images that the run was to make, or
+// had already given to the user. Those are removed.
+func (w *world) checkNothingLeft() {
+	w.t.Helper()
+	for _, tr := range w.traces() {
+		if tr.kind == "image" {
+			w.c.foreign.removeImage(w.t, tr.what)
+			if w.complete || slices.Contains(w.kept, tr.what) {
+				continue
+			}
+		}
+		w.t.Errorf("left: %s %s", tr.kind, tr.what)
+	}
 	for _, n := range w.neighbours {
 		if _, err := os.Stat(filepath.Join(n, "inside")); err != nil {
 			w.t.Errorf("somebody else's folder was touched: %v", err)
 		}
 	}
+}
+
+// count says how many traces of each kind there are.
+func count(traces []trace) string {
+	n := map[string]int{}
+	for _, tr := range traces {
+		n[tr.kind]++
+	}
+	var words []string
+	for _, kind := range slices.Sorted(maps.Keys(n)) {
+		words = append(words, fmt.Sprintf("%d %s", n[kind], kind))
+	}
+	return strings.Join(words, ", ")
 }
 
 // strangers lists what is in a folder beyond the neighbours and the files that
