@@ -78,7 +78,7 @@ func (cfg BuilderConfig) each(t testing.TB, fn func(b building) error) error {
 		}
 		switch {
 		case err == nil && b.machine == nil:
-			err = errors.New("Boot returns neither a machine nor an error")
+			err = errors.New("neither a machine nor an error came from Boot")
 		case err == nil:
 			err = fn(b)
 		}

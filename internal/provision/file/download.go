@@ -168,6 +168,8 @@ func (d download) folder(ctx context.Context, t component.Target, it item, p *pr
 	}
 	return through(
 		func(w io.Writer) error { return t.Comm.GetTree(ctx, from, p.writer(w)) },
-		func(r io.Reader) error { return treecopy.Unpack(ctx, r, it.to, treecopy.UnpackOptions{}) },
+		func(r io.Reader) error {
+			return treecopy.Unpack(ctx, r, it.to, treecopy.UnpackOptions{Skipped: skipped(t.Run)})
+		},
 	)
 }

@@ -160,7 +160,7 @@ func newPlace(t *testing.T) place {
 	return p
 }
 
-func (p place) apply(t *testing.T, m *machine, values map[string]cty.Value) (error, *componenttest.Events) {
+func (p place) apply(t *testing.T, m *machine, values map[string]cty.Value) (*componenttest.Events, error) {
 	t.Helper()
 	for name, v := range values {
 		if v.Type() == cty.String {
@@ -176,13 +176,13 @@ func (p place) apply(t *testing.T, m *machine, values map[string]cty.Value) (err
 	r, j, events := componenttest.NewRun(t)
 	s, diags := New().Plan(t.Context(), New().Schema().Object(values))
 	if diags.HasErrors() {
-		return diags.Err(), events
+		return events, diags.Err()
 	}
 	err := s.Apply(t.Context(), component.Target{Run: r, Comm: m})
 	if open := j.Open(); len(open) > 0 {
 		t.Errorf("it holds %v", open)
 	}
-	return err, events
+	return events, err
 }
 
 func TestContract(t *testing.T) {
@@ -240,7 +240,7 @@ func TestUpload(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			err, _ := p.apply(t, newMachine(), c.values)
+			_, err := p.apply(t, newMachine(), c.values)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,7 +258,7 @@ func TestUploadKeepsModeAndTime(t *testing.T) {
 	if err := errors.Join(os.Chtimes("a", when, when), os.Chmod("a", 0o751)); err != nil {
 		t.Fatal(err)
 	}
-	err, events := p.apply(t, newMachine(), map[string]cty.Value{"source": cty.StringVal("a"), "destination": cty.StringVal("R:/")})
+	events, err := p.apply(t, newMachine(), map[string]cty.Value{"source": cty.StringVal("a"), "destination": cty.StringVal("R:/")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestUploadKeepsModeAndTime(t *testing.T) {
 func TestContentLeavesNothingHere(t *testing.T) {
 	p := newPlace(t)
 	t.Setenv("TMPDIR", p.local)
-	if err, _ := p.apply(t, newMachine(), map[string]cty.Value{"content": cty.StringVal("x"), "destination": cty.StringVal("R:/x")}); err != nil {
+	if _, err := p.apply(t, newMachine(), map[string]cty.Value{"content": cty.StringVal("x"), "destination": cty.StringVal("R:/x")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range tree(t, p.local) {
@@ -296,16 +296,16 @@ func TestGenerated(t *testing.T) {
 	values := func(generated bool) map[string]cty.Value {
 		return map[string]cty.Value{"source": cty.StringVal("late"), "destination": cty.StringVal("R:/"), "generated": cty.BoolVal(generated)}
 	}
-	if err, _ := p.apply(t, newMachine(), values(false)); err == nil || !strings.Contains(err.Error(), "generated = true") {
+	if _, err := p.apply(t, newMachine(), values(false)); err == nil || !strings.Contains(err.Error(), "generated = true") {
 		t.Errorf("got %v", err)
 	}
-	if err, _ := p.apply(t, newMachine(), values(true)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.apply(t, newMachine(), values(true)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 	// Several for one path are found when they are there, too.
 	files(t, ".", "late", "later")
 	two := map[string]cty.Value{"sources": strs("late", "later"), "destination": cty.StringVal("R:/x"), "generated": cty.True}
-	if err, _ := p.apply(t, newMachine(), two); err == nil || !strings.Contains(err.Error(), "would both be written") {
+	if _, err := p.apply(t, newMachine(), two); err == nil || !strings.Contains(err.Error(), "would both be written") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -328,7 +328,7 @@ func TestDownload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			files(t, p.remote, "a", "d/b", "d/sub/c", "it's $HOME")
-			err, _ := p.apply(t, newMachine(), map[string]cty.Value{
+			_, err := p.apply(t, newMachine(), map[string]cty.Value{
 				"direction": cty.StringVal("download"), "sources": strs(c.sources...), "destination": cty.StringVal(c.destination),
 			})
 			if err != nil {
@@ -357,7 +357,7 @@ func TestDownloadFailures(t *testing.T) {
 			p := newPlace(t)
 			files(t, p.remote, "a", "d/b", "d/same", "e/same")
 			files(t, p.local, "folder/")
-			err, _ := p.apply(t, newMachine(), map[string]cty.Value{
+			_, err := p.apply(t, newMachine(), map[string]cty.Value{
 				"direction": cty.StringVal("download"), "sources": strs(c.sources...), "destination": cty.StringVal(c.destination),
 			})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -385,7 +385,7 @@ func TestBrokenConnection(t *testing.T) {
 		"download folder": {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/d/"), "destination": cty.StringVal("x/")},
 		"pattern":         {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/*"), "destination": cty.StringVal("x/")},
 	} {
-		if err, _ := p.apply(t, m, values); !errors.Is(err, component.ErrDisconnected) {
+		if _, err := p.apply(t, m, values); !errors.Is(err, component.ErrDisconnected) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -111,12 +111,16 @@ func (u upload) folder(ctx context.Context, t component.Target, src string) erro
 		return fmt.Errorf("file: upload %s: %w", src, err)
 	}
 	t.Say("Uploading " + src + " => " + dst)
-	p := newProgress(t.Run, src, -1)
+	o := packOptions()
+	total, err := treecopy.Size(ctx, src, o)
+	if err != nil {
+		return fmt.Errorf("file: upload %s: %w", src, err)
+	}
+	p := newProgress(t.Run, src, total)
 	defer p.finish()
+	o.Progress, o.Skipped = p.set, skipped(t.Run)
 	err = through(
-		func(w io.Writer) error {
-			return treecopy.Pack(ctx, p.writer(w), src, treecopy.PackOptions{FollowLinks: true})
-		},
+		func(w io.Writer) error { return treecopy.Pack(ctx, w, src, o) },
 		func(r io.Reader) error { return t.Comm.PutTree(ctx, dst, r) },
 	)
 	if err != nil {

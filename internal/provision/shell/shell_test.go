@@ -421,8 +421,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// lost is a connection that breaks.
-var lost = fmt.Errorf("ssh: %w", component.ErrDisconnected)
+// errLost is a connection that breaks.
+var errLost = fmt.Errorf("ssh: %w", component.ErrDisconnected)
 
 func TestDisconnect(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -439,9 +439,9 @@ func TestDisconnect(t *testing.T) {
 			b.m.after = func(n int, exit component.Exit) (component.Exit, error) {
 				switch n {
 				case 1: // while the script ran; it could not be removed
-					return component.Exit{}, lost
+					return component.Exit{}, errLost
 				case 2: // and the machine is not up again yet
-					return component.Exit{}, lost
+					return component.Exit{}, errLost
 				}
 				return exit, nil
 			}
@@ -476,7 +476,7 @@ func TestRetriesWhatHasNotStarted(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, c.Stdin, 3); err != nil {
 			return err
 		}
-		return lost
+		return errLost
 	}
 	if err := b.apply(map[string]cty.Value{"inline": strs("echo on")}); err != nil {
 		t.Fatal(err)
@@ -494,7 +494,7 @@ func TestRetriesWhatHasNotStarted(t *testing.T) {
 		if _, err := io.Copy(io.Discard, c.Stdin); err != nil {
 			return err
 		}
-		return lost
+		return errLost
 	}
 	if err := b.apply(map[string]cty.Value{"inline": strs("echo on")}); !errors.Is(err, component.ErrDisconnected) {
 		t.Errorf("got %v", err)
