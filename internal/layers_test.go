@@ -19,20 +19,21 @@ var layers = []struct {
 	{"diag", nil, "diagnostics are leaves: every layer reports with them"},
 	{"retry", nil, "error classes are leaves: every layer classifies with them"},
 	{"gotmpl", nil, "template actions know no component"},
+	{"fileid", nil, "identities of files are leaves"},
 	{"treecopy", nil, "archives know no transport"},
 	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
 	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
-	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl"}, "the engine client is shared by components"},
+	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
-	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that write local files"},
+	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"builder", componentLayer, componentReason},
 	{"comm", componentLayer, componentReason},
 	{"provision", componentLayer, componentReason},
 	{"postproc", componentLayer, componentReason},
 	{"datasource", componentLayer, componentReason},
 	{"journal", []string{"component", "addr"}, "the journal knows resources, not who makes them"},
-	{"reap", []string{"component", "addr"}, "reapers know resources only"},
+	{"reap", []string{"component", "addr", "fileid"}, "reapers know resources only"},
 	{"template", []string{"addr", "diag"}, "the model holds what is written, not what it means"},
 	{"lang/funcs", nil, "functions know values only"},
 	{"lang", []string{"template", "component", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
@@ -44,7 +45,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile", "fileid"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

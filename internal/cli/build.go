@@ -77,7 +77,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		f.parallel = 1
 		screen.notice("Debug mode enabled. Builds will not be parallelized.")
 	}
-	steps := climb(ctx, screen.notice, func(code int) { screen.close(); exitNow(code) })
+	steps := climb(ctx, screen.notice, screen.exit)
 	defer steps.stop()
 
 	p, bad, err := a.plan(steps.work, f.templateFlags, path, planFor{build: true}, screen)
@@ -201,6 +201,21 @@ func (s *screen) close() error {
 	}
 	s.closers = nil
 	return errors.Join(errs...)
+}
+
+// exit ends the process. The terminal is put right first, but a reader that
+// does not read must not keep a user who asked for the third time waiting.
+func (s *screen) exit(code int) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = s.close() // the process ends with an error anyway
+	}()
+	select {
+	case <-closed:
+	case <-time.After(500 * time.Millisecond):
+	}
+	exitNow(code)
 }
 
 // pause takes the live view away while something else is printed.

@@ -69,9 +69,6 @@ func Main(args []string, streams Streams) int {
 		fmt.Fprint(streams.Out, root.UsageString())
 		return exitUsage
 	}
-	if err := checkPackerSettings(a.getenv); err != nil {
-		return a.report(root, err)
-	}
 	root.SetArgs(line)
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)

@@ -87,7 +87,10 @@ Commands:
 {{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name .NamePadding}}  {{.Short}}
 {{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 Flags:
-{{flagUsages .LocalFlags}}{{end}}{{if .HasAvailableSubCommands}}
+{{flagUsages .LocalFlags}}{{end}}{{if .HasExample}}
+Examples:
+{{.Example}}
+{{end}}{{if .HasAvailableSubCommands}}
 '{{.CommandPath}} COMMAND -help' explains a command. Flags work with one dash or two.
 {{end}}`
 

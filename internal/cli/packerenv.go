@@ -40,9 +40,12 @@ func checkPackerSettings(getenv func(string) string) error {
 	if err := json.Unmarshal(data, &cfg); err != nil {
 		return fmt.Errorf("configuration file %s: %w", path, err)
 	}
-	for name, entries := range map[string]map[string]string{"builders": cfg.Builders, "provisioners": cfg.Provisioners, "post-processors": cfg.PostProcessors} {
-		if len(entries) > 0 {
-			return fmt.Errorf("configuration file %s: %q is no longer supported: components come from required_plugins in the template", path, name)
+	for _, list := range []struct {
+		name    string
+		entries map[string]string
+	}{{"builders", cfg.Builders}, {"provisioners", cfg.Provisioners}, {"post-processors", cfg.PostProcessors}} {
+		if len(list.entries) > 0 {
+			return fmt.Errorf("configuration file %s: %q is no longer supported: components come from required_plugins in the template", path, list.name)
 		}
 	}
 	return nil

@@ -58,7 +58,7 @@ func (a *app) reap(cmd *cobra.Command, f reapFlags, runs []string) error {
 	}
 	steps := climb(cmd.Context(), func(s string) { fmt.Fprintln(a.streams.Err, s) }, exitNow)
 	defer steps.stop()
-	out := reapPrinter{app: a, flags: f, runsDir: runsDir(d)}
+	out := reapPrinter{seen: new(struct{ alive bool }), app: a, flags: f, runsDir: runsDir(d)}
 	total, err := journal.Recover(steps.work, journal.FileStore{Dir: runsDir(d)}, a.reapers(), journal.RecoverOptions{
 		OlderThan: f.olderThan, Runs: runs, DryRun: f.dryRun, Now: time.Now(),
 		Report: out.resource, Alive: out.alive, Damaged: out.damaged,
@@ -76,6 +76,7 @@ func (a *app) reap(cmd *cobra.Command, f reapFlags, runs []string) error {
 func runsDir(d dirs) string { return filepath.Join(d.State, "runs") }
 
 type reapPrinter struct {
+	seen    *struct{ alive bool }
 	app     *app
 	flags   reapFlags
 	runsDir string
@@ -114,6 +115,7 @@ func (p reapPrinter) resource(run journal.RunInfo, r component.Resource, err err
 }
 
 func (p reapPrinter) alive(run journal.RunInfo) {
+	p.seen.alive = true
 	if p.flags.json {
 		p.line(reapLine{Type: "alive", Run: run.ID, Started: &run.Started})
 		return
@@ -122,7 +124,7 @@ func (p reapPrinter) alive(run journal.RunInfo) {
 }
 
 func (p reapPrinter) damaged(run journal.RunInfo, damage string) {
-	fmt.Fprintf(p.app.streams.Err, "Warning: the journal %s cannot be read in full (%s). What it names is removed; the file stays for you to look at.\n",
+	fmt.Fprintf(p.app.streams.Err, "Warning: the journal %s cannot be read in full (%s). What it names is removed; the file stays for you to look at; delete its folder when you are done.\n",
 		filepath.Join(p.runsDir, run.ID, "journal.jsonl"), damage)
 }
 
@@ -132,6 +134,8 @@ func (p reapPrinter) summary(t journal.Recovered) {
 		return
 	}
 	switch {
+	case t.Runs == 0 && p.seen.alive:
+		fmt.Fprintln(p.app.streams.Out, "No crashed run has left anything behind.")
 	case t.Runs == 0:
 		fmt.Fprintln(p.app.streams.Out, "Nothing was left behind.")
 	case p.flags.dryRun:

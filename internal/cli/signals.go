@@ -47,11 +47,11 @@ func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
 				cause := errInterrupted{sig}
 				switch n {
 				case 1:
-					say(fmt.Sprintf("Cancelling build after receiving %s", sig))
 					endWork(cause)
+					say(fmt.Sprintf("Cancelling build after receiving %s", sig))
 				case 2:
-					say("Interrupted again: no longer waiting for resources to be released. `ingot reap` removes what is left; one more interrupt ends ingot at once.")
 					endRelease(cause)
+					say("Interrupted again: no longer waiting for resources to be released. `ingot reap` removes what is left; one more interrupt ends ingot at once.")
 				default:
 					exit(exitFailure)
 				}

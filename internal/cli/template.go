@@ -104,6 +104,9 @@ func (a *app) load(f templateFlags, path string, secret func(string)) (*template
 	default:
 		return nil, plan.Inputs{}, nil, errors.New("-config-type is json or hcl2")
 	}
+	if err := checkPackerSettings(a.getenv); err != nil {
+		return nil, plan.Inputs{}, nil, err
+	}
 	cwd, err := os.Getwd()
 	if err != nil {
 		return nil, plan.Inputs{}, nil, err

@@ -157,7 +157,12 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 	for _, t := range transports {
 		known = known || t == c.Communicator
 	}
-	if !known && Known(cfg, "communicator") {
+	switch {
+	case known || !Known(cfg, "communicator"):
+	case c.Communicator == "winrm":
+		out = append(out, diag.At("communicator", "WinRM is not available yet",
+			"This version of Ingot cannot reach machines over WinRM. Use one of: %s.", quoteAll(transports))...)
+	default:
 		out = append(out, diag.At("communicator", "Unknown communicator",
 			"%q is not a communicator for this builder. Use one of: %s.", c.Communicator, quoteAll(transports))...)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
+	"ingot/internal/diag"
 	"ingot/internal/journal"
 	"ingot/internal/plan"
 )
@@ -113,7 +114,9 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 		artifact *component.Artifact
 	)
 	if pre, ok := job.(component.Preflighter); ok {
-		if diags := pre.Preflight(ctx, b.rt); diags.HasErrors() {
+		diags := pre.Preflight(ctx, b.rt)
+		warn(b.rt, diags)
+		if diags.HasErrors() {
 			return nil, diags.Err()
 		}
 	}
@@ -244,6 +247,13 @@ func (b *build) release() error {
 		return fmt.Errorf("release: %w (run `ingot reap` to try again)", err)
 	}
 	return nil
+}
+
+// warn emits the warnings among findings.
+func warn(r component.Run, l diag.List) {
+	for _, d := range l.Warnings() {
+		r.Emit(component.Warning{Summary: d.Summary, Detail: d.Detail})
+	}
 }
 
 func resourceName(r component.Resource) string {

@@ -116,6 +116,7 @@ func (b *build) runPostStep(ctx context.Context, step *plan.PostStep, in *compon
 		use component.InputUse
 	)
 	transform, diags := step.Bind(ctx, facts)
+	warn(rt, diags)
 	err := diags.Err()
 	if err == nil {
 		out, use, err = transform.Process(ctx, rt, in)

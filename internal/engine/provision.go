@@ -85,7 +85,7 @@ func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Com
 		Attempts:  1 + step.MaxRetries,
 		First:     retryFirst,
 		Max:       retryMax,
-		Retryable: func(err error) bool { return ctx.Err() == nil },
+		Retryable: func(err error) bool { return ctx.Err() == nil && worthAnother(err) },
 		Notify: func(err error, attempt int, delay time.Duration) {
 			rt.Emit(component.Retrying{What: step.Addr.String(), Class: retry.ClassOf(err).String(), Attempt: attempt, Delay: delay, Err: err})
 		},
@@ -107,6 +107,16 @@ func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Com
 	return nil
 }
 
+// worthAnother: max_retries is the user's word that a failure may pass, so all
+// errors count but those that say of themselves that they will not.
+func worthAnother(err error) bool {
+	switch retry.ClassOf(err) {
+	case retry.User, retry.Permission, retry.Fatal:
+		return false
+	}
+	return true
+}
+
 // Delays between the attempts of max_retries.
 const (
 	retryFirst = 500 * time.Millisecond
@@ -121,8 +131,9 @@ func (b *build) attempt(ctx context.Context, step *plan.Step, comm component.Com
 		defer cancel()
 	}
 	action, diags := step.Bind(ctx, b.facts)
+	warn(rt, diags)
 	if diags.HasErrors() {
-		return diags.Err()
+		return retry.As(retry.User, diags.Err())
 	}
 	err := action.Apply(ctx, component.Target{Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"]})
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {

@@ -111,9 +111,13 @@ func (v Vars) funcs() template.FuncMap {
 		"split":               split,
 		"clean_resource_name": CleanResourceName,
 		"user":                notInHCL("user", "write ${var.NAME}"),
-		"template_dir":        func() (string, error) { return "", errors.New("template_dir does not exist in HCL templates: write ${path.root}") },
-		"sed":                 func(...string) (string, error) { return "", errors.New("sed was removed: use replace_all or an HCL function") },
-		"env":                 notInHCL("env", "read the environment in the default of a variable"),
+		"template_dir": func() (string, error) {
+			return "", errors.New("template_dir does not exist in HCL templates: write ${path.root}")
+		},
+		"sed": func(...string) (string, error) {
+			return "", errors.New("sed was removed: use replace_all or an HCL function")
+		},
+		"env": notInHCL("env", "read the environment in the default of a variable"),
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"time"
+
+	"ingot/internal/component"
 )
 
 const (
@@ -100,7 +103,7 @@ func (s FileStore) List(context.Context) ([]State, error) {
 }
 
 // Adopt implements Store.
-func (s FileStore) Adopt(_ context.Context, id string) (Log, error) {
+func (s FileStore) Adopt(ctx context.Context, id string) (Log, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
 		return nil, fmt.Errorf("journal: run %q: %w", id, ErrNotFound)
 	}
@@ -111,18 +114,47 @@ func (s FileStore) Adopt(_ context.Context, id string) (Log, error) {
 		}
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return openLog(dir, id)
+	// Somebody who lists runs holds each lock for a moment to see whether it
+	// is free. Only a lock that stays taken means a run that is alive.
+	var clock component.SystemClock
+	for try := 0; ; try++ {
+		l, err := openLog(dir, id)
+		if err == nil {
+			return l, nil
+		}
+		if !errors.Is(err, ErrAlive) || try == adoptTries {
+			return nil, err
+		}
+		if err := clock.Sleep(ctx, 2*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
+
+// adoptTries is how often Adopt looks again at a lock that is taken.
+const adoptTries = 20
 
 // Remove implements Store.
 func (s FileStore) Remove(_ context.Context, log Log) error {
 	dir := filepath.Join(s.Dir, log.RunID())
+	// Windows removes no file that is open.
+	open, isFile := log.(*fileLog)
+	if isFile {
+		if err := open.closeFile(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
 	// The journal goes first, under the lock: a folder without one is no
 	// longer a run to anybody who looks at this moment.
 	if err := os.Remove(filepath.Join(dir, logName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
 	failpoint("journal.remove")
+	if isFile {
+		if err := open.Close(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -201,10 +233,11 @@ type fileLog struct {
 	lock    *os.File
 	file    *os.File
 
-	mu      sync.Mutex // guards the three below; held for a write
+	mu      sync.Mutex // guards what follows; held for a write
 	written int64
 	broken  error
-	closed  bool
+	// shut: no more records; closed: the lock is given up as well.
+	shut, closed bool
 
 	syncMu sync.Mutex // held for an fsync; guards synced
 	synced int64
@@ -320,14 +353,26 @@ func (l *fileLog) State() (State, error) {
 }
 
 func (l *fileLog) Close() error {
+	err := l.closeFile()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil
+		return err
 	}
 	l.closed = true
+	return errors.Join(err, l.lock.Close())
+}
+
+// closeFile ends the writing but keeps the lock.
+func (l *fileLog) closeFile() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shut {
+		return nil
+	}
+	l.shut = true
 	l.broken = fmt.Errorf("journal: run %s: %w", l.id, fs.ErrClosed)
-	return errors.Join(l.file.Close(), l.lock.Close())
+	return l.file.Close()
 }
 
 func syncDir(dir string) error {

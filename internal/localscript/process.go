@@ -29,6 +29,7 @@ const TokenVariable = "INGOT_TOKEN"
 const (
 	PIDAttr   = "pid"
 	StartAttr = "start_time"
+	BootAttr  = "boot_id"
 )
 
 // lingering is how long output may stay open after a script's end before we
@@ -60,7 +61,7 @@ func (s *Scripts) execute(ctx context.Context, r component.Run, cmd *exec.Cmd) (
 		if res.Attrs != nil {
 			res.Attrs[PIDAttr] = id
 			if start := startTime(cmd.Process.Pid); start != "" {
-				res.Attrs[StartAttr] = start
+				res.Attrs[StartAttr], res.Attrs[BootAttr] = start, bootID()
 			}
 		}
 		return id, nil

@@ -3,3 +3,5 @@
 package localscript
 
 func startTime(int) string { return "" }
+
+func bootID() string { return "" }

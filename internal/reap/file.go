@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"ingot/internal/component"
+	"ingot/internal/fileid"
 )
 
 // Files removes files and folders. Resource.ID, or Attrs["path"] while the ID
@@ -25,8 +26,9 @@ const PathAttr = "path"
 // Kinds implements component.Reaper.
 func (Files) Kinds() []string { return []string{component.FileKind, component.DirKind} }
 
-// Reap removes the file, or the folder with everything below it. Mount points
-// below it are not entered. Gone is success.
+// Reap removes the file, or the folder with everything below it; a folder with
+// something mounted below it is left alone. Gone is success, and so is another
+// file at the path than the one whose identity the resource has.
 func (Files) Reap(_ context.Context, r component.Resource) error {
 	path := r.ID
 	if path == "" {
@@ -37,6 +39,15 @@ func (Files) Reap(_ context.Context, r component.Resource) error {
 	}
 	if !filepath.IsAbs(path) || filepath.Clean(path) == filepath.Dir(filepath.Clean(path)) {
 		return fmt.Errorf("refusing to remove %q: not an absolute path below the root", path)
+	}
+	if want := r.Attrs[fileid.Attr]; want != "" {
+		is, err := fileid.Of(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && is != want {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if r.Kind == component.FileKind {
 		return removeFile(path)

@@ -3,12 +3,16 @@ package reap
 import (
 	"bufio"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
 // mountBelow returns a mount point at or below path, or "". Removing through
 // one would delete what is not ours.
 func mountBelow(path string) (string, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real // the kernel knows mount points without symbolic links
+	}
 	f, err := os.Open("/proc/self/mountinfo")
 	if os.IsNotExist(err) {
 		return "", nil

@@ -21,6 +21,7 @@ const (
 	ProcessKind   = "os.process"
 	TokenVariable = "INGOT_TOKEN"
 	startAttr     = "start_time"
+	bootAttr      = "boot_id"
 )
 
 // Kinds implements component.Reaper.
@@ -35,6 +36,9 @@ func (Processes) Reap(ctx context.Context, r component.Resource) error {
 		if pid, err = strconv.Atoi(r.ID); err != nil || pid <= 1 {
 			return fmt.Errorf("%q is not a process id", r.ID)
 		}
+	}
+	if boot := r.Attrs[bootAttr]; boot != "" && boot != bootID() {
+		return nil // no process outlives the boot that it was started in
 	}
 	return endProcesses(ctx, pid, r.Attrs[startAttr], r.Token)
 }

@@ -90,6 +90,15 @@ func ours(p, pid int, start, token string) bool {
 	return false
 }
 
+// bootID is new for each boot of the machine.
+func bootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(data))
+}
+
 // stat returns the state letter and the start time (field 22) of a process.
 func stat(pid int) (state byte, start string) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

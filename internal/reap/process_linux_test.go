@@ -72,7 +72,14 @@ func TestProcessIDNeedsItsStartTime(t *testing.T) {
 	if state, _ := stat(cmd.Process.Pid); state == 0 || state == 'Z' {
 		t.Fatal("a process with another start time was killed")
 	}
-	r.Attrs = map[string]string{startAttr: started}
+	r.Attrs = map[string]string{startAttr: started, bootAttr: "another"}
+	if err := (Processes{}).Reap(ctxFor(t), r); err != nil {
+		t.Fatal(err)
+	}
+	if state, _ := stat(cmd.Process.Pid); state == 0 || state == 'Z' {
+		t.Fatal("a process of another boot was killed")
+	}
+	r.Attrs = map[string]string{startAttr: started, bootAttr: bootID()}
 	if err := (Processes{}).Reap(ctxFor(t), r); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ingot/internal/component"
+	"ingot/internal/fileid"
 )
 
 func TestFilesAreRemovedOnceAndAgain(t *testing.T) {
@@ -48,6 +49,37 @@ func TestFilesRefusesWhatCannotBeOurs(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); err != nil {
 		t.Error(err)
+	}
+}
+
+// Ensure that a file which came to the path later is not taken for the one
+// that a run had made there.
+func TestAnotherFileOfTheNameStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path)
+	id, err := fileid.Of(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := component.Resource{Kind: component.FileKind, ID: path, Attrs: map[string]string{fileid.Attr: id}}
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path)
+	if err := (Files{}).Reap(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("another file was removed: %v", err)
+	}
+	if err := os.Rename(path+".old", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := (Files{}).Reap(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the run's own file is still there")
 	}
 }
 

@@ -178,7 +178,7 @@ func (c *config) checkWindows(cty.Value) diag.List {
 		name = "communicator"
 	}
 	return diag.At(name, "Windows containers are not supported",
-		"This builder makes Linux containers only. Use Packer's docker plugin for Windows containers: declare it in required_plugins and it takes this builder's place.")
+		"This builder makes Linux containers only. Remove the setting, or build the Windows image with Packer.")
 }
 
 func (c *config) checkChanges(cfg cty.Value) diag.List {

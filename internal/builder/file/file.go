@@ -3,6 +3,7 @@ package file
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
+	"ingot/internal/fileid"
 )
 
 type builder struct{}
@@ -92,12 +94,9 @@ func (j job) Boot(ctx context.Context, r component.Run) (component.Machine, erro
 // target. Only by its identity is it known to be ours there: another build, or
 // a later run, may write to the same target.
 func (j job) place(ctx context.Context, r component.Run, path string) (component.Lease, error) {
-	tmp := ""
-	draft, err := r.Journal.Acquire(ctx, component.Resource{Kind: component.FileKind, Attrs: map[string]string{"dir": filepath.Dir(path)}},
-		func(ctx context.Context, res component.Resource) (string, error) {
-			tmp = filepath.Join(filepath.Dir(path), "."+res.Token)
-			return tmp, j.write(ctx, tmp)
-		})
+	tmp := filepath.Join(filepath.Dir(path), ".ingot-part-"+rand.Text())
+	draft, err := r.Journal.Acquire(ctx, component.Resource{Kind: component.FileKind, Attrs: map[string]string{"path": tmp}},
+		func(ctx context.Context, _ component.Resource) (string, error) { return tmp, j.write(ctx, tmp) })
 	if err != nil {
 		return nil, err
 	}
@@ -107,13 +106,24 @@ func (j job) place(ctx context.Context, r component.Run, path string) (component
 	}
 	want := component.Resource{Kind: component.FileKind, Attrs: map[string]string{"path": path, fileid.Attr: id}}
 	lease, err := r.Journal.Acquire(ctx, want, func(context.Context, component.Resource) (string, error) {
-		err := os.Link(tmp, path)
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w: another build or program has just written it", err)
-		}
-		return path, err
+		return path, moveIntoFree(tmp, path)
 	})
 	return lease, errors.Join(err, draft.Release(context.WithoutCancel(ctx)))
+}
+
+// moveIntoFree gives a file its final name, unless something has that name.
+func moveIntoFree(tmp, path string) error {
+	err := os.Link(tmp, path)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		// This file system has no hard links; look, then rename.
+		if _, statErr := os.Lstat(path); errors.Is(statErr, fs.ErrNotExist) {
+			return os.Rename(tmp, path)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: another build or program has just written it", err)
+	}
+	return err
 }
 
 // clear makes the folder and removes what is at the target, before the
@@ -175,6 +185,13 @@ func (j job) Capture(ctx context.Context, _ component.Run, m component.Machine) 
 	if err != nil {
 		return nil, fmt.Errorf("file: %w", err)
 	}
+	// A step may have put a new file in the place of the first one.
+	res := lease.Resource()
+	id, err := fileid.Of(res.ID)
+	if err != nil {
+		return nil, fmt.Errorf("file: %w", err)
+	}
+	res.Attrs = map[string]string{"path": res.ID, fileid.Attr: id}
 	if err := lease.Keep(ctx); err != nil {
 		return nil, fmt.Errorf("file: keep %s: %w", j.Target, err)
 	}
@@ -183,7 +200,7 @@ func (j job) Capture(ctx context.Context, _ component.Run, m component.Machine) 
 		ID:        "File",
 		Summary:   "Stored file: " + j.Target,
 		Files:     []component.File{{Path: j.Target, Size: size, Digest: digest}},
-		Resources: []component.Resource{lease.Resource()},
+		Resources: []component.Resource{res},
 	}, nil
 }
 

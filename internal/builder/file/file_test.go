@@ -92,6 +92,27 @@ func TestFailedBuild(t *testing.T) {
 }
 
 // TestRefusals: what cannot be done leaves the old target alone.
+// TestSameTarget: of two builds that write the same file one fails, and the
+// other one's file stays.
+func TestSameTarget(t *testing.T) {
+	dir := t.TempDir()
+	target, first, second := filepath.Join(dir, "t"), filepath.Join(dir, "1"), filepath.Join(dir, "2")
+	for _, tmp := range []string{first, second} {
+		if err := os.WriteFile(tmp, []byte(tmp), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := moveIntoFree(first, target); err != nil {
+		t.Fatal(err)
+	}
+	if err := moveIntoFree(second, target); err == nil {
+		t.Error("the second one took the name")
+	}
+	if text, err := os.ReadFile(target); err != nil || string(text) != first {
+		t.Errorf("the target holds %q, %v", text, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := errors.Join(os.WriteFile("t", []byte("old"), 0o600), os.Mkdir("d", 0o755)); err != nil {

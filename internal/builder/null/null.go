@@ -31,14 +31,9 @@ func (builder) Plan(_ context.Context, cfg cty.Value) (component.Job, diag.List)
 	if conn.Communicator == "" {
 		conn.Communicator = "ssh"
 	}
-	out := conn.Check(cfg, "ssh", "winrm", "none")
-	if component.Known(cfg, "communicator") {
-		switch conn.Communicator {
-		case "ssh":
-			out = append(out, checkSSH(cfg)...)
-		case "winrm":
-			out = append(out, checkWinRM(cfg)...)
-		}
+	out := conn.Check(cfg, "ssh", "none")
+	if component.Known(cfg, "communicator") && conn.Communicator == "ssh" {
+		out = append(out, checkSSH(cfg)...)
 	}
 	if out.HasErrors() {
 		return nil, out
@@ -66,10 +61,6 @@ func checkSSH(cfg cty.Value) diag.List {
 			"Set only one of ssh_password, ssh_private_key_file and ssh_agent_auth; this has %s and %s.", ways[0], ways[1])...)
 	}
 	return out
-}
-
-func checkWinRM(cfg cty.Value) diag.List {
-	return required(cfg, "winrm_host", "winrm_username", "winrm_password")
 }
 
 func required(cfg cty.Value, names ...string) diag.List {
@@ -118,19 +109,10 @@ func (machine) Facts() map[string]cty.Value {
 
 func (m machine) Endpoint(context.Context) (component.Endpoint, error) {
 	e := component.Endpoint{Transport: m.conn.Communicator, Connection: m.conn}
-	switch m.conn.Communicator {
-	case "ssh":
+	if m.conn.Communicator == "ssh" {
 		e.Host, e.Port = m.conn.SSHHost, m.conn.SSHPort
 		if e.Port == 0 {
 			e.Port = 22
-		}
-	case "winrm":
-		e.Host, e.Port = m.conn.WinRMHost, m.conn.WinRMPort
-		if e.Port == 0 {
-			e.Port = 5985
-			if m.conn.WinRMUseSSL {
-				e.Port = 5986
-			}
 		}
 	}
 	return e, nil

@@ -27,7 +27,6 @@ func configs() componenttest.Configs {
 		"password": with("ssh_host", "h", "ssh_username", "u", "ssh_password", "p"),
 		"key":      with("communicator", "ssh", "ssh_host", "h", "ssh_username", "u", "ssh_private_key_file", "k"),
 		"agent":    with("ssh_host", "h", "ssh_username", "u", "ssh_agent_auth", "true"),
-		"winrm":    with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p"),
 	}
 }
 
@@ -58,7 +57,6 @@ func TestEndpoint(t *testing.T) {
 	for name, want := range map[string]component.Endpoint{
 		"none":     {Transport: "none"},
 		"password": {Transport: "ssh", Host: "h", Port: 22},
-		"winrm":    {Transport: "winrm", Host: "h", Port: 5985},
 	} {
 		job, diags := New().Plan(t.Context(), New().Schema().Object(configs()[name]))
 		if diags.HasErrors() {

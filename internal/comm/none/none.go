@@ -28,7 +28,7 @@ func (dialer) Dial(context.Context, component.Run, func(context.Context) (compon
 }
 
 var errNone = fmt.Errorf(`%w: the build has communicator = "none", so nothing can be done on the machine; `+
-	`set communicator to "ssh" or "winrm", or remove the provisioners that need the machine`, component.ErrUnsupported)
+	`set communicator to "ssh", or remove the provisioners that need the machine`, component.ErrUnsupported)
 
 type communicator struct{}
 
