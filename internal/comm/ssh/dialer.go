@@ -279,7 +279,7 @@ func (a *approach) attempt(ctx context.Context, w *watch, b *budget, left time.D
 		return nil, err
 	}
 	w.aim(s.address)
-	v, err := s.keys.forHost(s.address, s.known)
+	v, err := s.keys.forHost(s.address, s.known, w.warn)
 	if err != nil {
 		return nil, final(err)
 	}

@@ -53,6 +53,7 @@ type hostKeys struct {
 	mu     sync.Mutex // guards what follows
 	pinned ssh.PublicKey
 	told   bool
+	warned bool
 }
 
 // verdict is what one handshake needs to check a host.
@@ -78,8 +79,9 @@ func expected(lines []string) ([]ssh.PublicKey, error) {
 }
 
 // forHost prepares the check of one handshake with address; known are the
-// keys that the user or the builder gave.
-func (h *hostKeys) forHost(address string, known []ssh.PublicKey) (*verdict, error) {
+// keys that the user or the builder gave. warn is told of a file that cannot
+// be used.
+func (h *hostKeys) forHost(address string, known []ssh.PublicKey, warn func(error)) (*verdict, error) {
 	v := &verdict{}
 	switch {
 	case h.mode == component.HostKeyOff:
@@ -92,7 +94,7 @@ func (h *hostKeys) forHost(address string, known []ssh.PublicKey) (*verdict, err
 		}
 		return v, nil
 	}
-	file, err := h.open()
+	file, err := h.open(warn)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,9 @@ func (h *hostKeys) forHost(address string, known []ssh.PublicKey) (*verdict, err
 	return v, nil
 }
 
-func (h *hostKeys) open() (ssh.HostKeyCallback, error) {
+// open reads the known_hosts file. The user's own one, which nobody has asked
+// us to read, may hold what this program does not know.
+func (h *hostKeys) open(warn func(error)) (ssh.HostKeyCallback, error) {
 	if h.knownHosts == "" {
 		return nil, nil
 	}
@@ -116,7 +120,17 @@ func (h *hostKeys) open() (ssh.HostKeyCallback, error) {
 	case errors.Is(err, fs.ErrNotExist) && !h.named:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("ssh: read the known_hosts file %s: %w", h.knownHosts, err)
+	err = fmt.Errorf("ssh: read the known_hosts file %s: %w", h.knownHosts, err)
+	if h.named || h.mode == component.HostKeyStrict {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.warned {
+		h.warned = true
+		warn(err)
+	}
+	return nil, nil
 }
 
 // decide looks a key up in the file, then among what was seen before.

@@ -110,7 +110,7 @@ func (t *route) reachBastion(ctx context.Context, s *settings, w *watch, limit t
 		return t.bastion, nil
 	}
 	w.enter(stageBastion)
-	v, err := s.bastionKeys.forHost(s.bastionAddress, nil)
+	v, err := s.bastionKeys.forHost(s.bastionAddress, nil, w.warn)
 	if err != nil {
 		return nil, final(err)
 	}

@@ -141,30 +141,38 @@ func (r *running) move(out, errs *outlet) {
 // feed copies stdin. Errors of sending are not reported, because a command
 // need not read its input; the exit status tells what became of it.
 func (r *running) feed() error {
+	in := &source{r: r.c.stdin}
 	if r.c.stdin != nil {
-		in := &source{r: r.c.stdin}
 		_, _ = io.CopyBuffer(struct{ io.Writer }{r.s.ch}, in, make([]byte, copyBuffer))
 		if in.err != nil {
 			return fmt.Errorf("read the input: %w", in.err)
 		}
 	}
 	if r.c.pty {
-		// The channel's end does not reach through a terminal.
+		// The channel's end does not reach through a terminal. In the
+		// middle of a line the first of these characters only sends it.
+		if in.last != 0 && in.last != '\n' {
+			_, _ = r.s.ch.Write([]byte{4})
+		}
 		_, _ = r.s.ch.Write([]byte{4})
 	}
 	_ = r.s.ch.CloseWrite() // io.EOF when the command is gone
 	return nil
 }
 
-// source remembers a reader's error.
+// source remembers a reader's error and last byte.
 type source struct {
-	r   io.Reader
-	err error
+	r    io.Reader
+	err  error
+	last byte
 }
 
 // Read reads.
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
+	if n > 0 {
+		s.last = p[n-1]
+	}
 	if err != nil && err != io.EOF {
 		s.err = err
 	}

@@ -147,6 +147,11 @@ func (w *watch) say(detail string) {
 	}
 }
 
+// warn tells the user of something that does not stop us.
+func (w *watch) warn(err error) {
+	w.r.Emit(component.Warning{Summary: "Host keys", Detail: strings.TrimPrefix(err.Error(), "ssh: ")})
+}
+
 // current is the stage that the attempt has come to.
 func (w *watch) current() stage {
 	w.mu.Lock()

@@ -139,7 +139,7 @@ func (p *process) kill() { _ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 
 func (s *Server) local(c *Call) Status {
 	cmd := exec.Command("/bin/sh", "-c", c.Line)
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), s.o.Env...)
 	if s.o.Path != "" {
 		cmd.Env = append(cmd.Env, "PATH="+s.o.Path)
 	}
@@ -164,7 +164,7 @@ func (s *Server) local(c *Call) Status {
 }
 
 func (s *Server) inTerminal(cmd *exec.Cmd, c *Call) Status {
-	tty, err := pty.Start(cmd)
+	tty, err := openTerminal(cmd)
 	if err != nil {
 		return Status{Code: 126}
 	}
@@ -173,6 +173,25 @@ func (s *Server) inTerminal(cmd *exec.Cmd, c *Call) Status {
 	_, _ = io.Copy(c.Stdout, tty)                // ends with an error when the other side of the terminal is closed
 	_ = tty.Close()
 	return s.await(cmd)
+}
+
+// openTerminal starts a command in a terminal that does not repeat what is
+// typed, as clients of this server ask for.
+func openTerminal(cmd *exec.Cmd) (*os.File, error) {
+	ours, theirs, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = theirs.Close() }()
+	stty := exec.Command("stty", "-echo")
+	stty.Stdin = theirs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
+	cmd.SysProcAttr.Setctty = true
+	if err := errors.Join(stty.Run(), cmd.Start()); err != nil {
+		_ = ours.Close()
+		return nil, err
+	}
+	return ours, nil
 }
 
 func (s *Server) begin(cmd *exec.Cmd) error {

@@ -31,8 +31,10 @@ type Options struct {
 	// Answers are keyboard-interactive questions with the right answers.
 	Answers []Answer
 
-	// HostKey is the server's key; nil for a new one.
-	HostKey ssh.Signer
+	// HostKey is the server's key; nil for a new one. MoreHostKeys are keys
+	// of other types that it has as well.
+	HostKey      ssh.Signer
+	MoreHostKeys []ssh.Signer
 	// Version is the identification string; empty for the library's.
 	Version string
 	// Ciphers and KeyExchanges are what is offered; nil for the defaults.
@@ -44,8 +46,9 @@ type Options struct {
 	// for any number.
 	MaxSessions int
 	// Path is the PATH of commands that are run here; empty for the
-	// test's own.
+	// test's own. Env is more of their environment, as NAME=value.
 	Path string
+	Env  []string
 
 	// Exec answers commands; nil runs them with /bin/sh on this machine.
 	Exec func(*Call) Status
@@ -279,6 +282,9 @@ func (s *Server) config() *ssh.ServerConfig {
 	c := &ssh.ServerConfig{ServerVersion: o.Version, MaxAuthTries: 20}
 	c.Ciphers, c.KeyExchanges = o.Ciphers, o.KeyExchanges
 	c.AddHostKey(s.key)
+	for _, k := range o.MoreHostKeys {
+		c.AddHostKey(k)
+	}
 	allow := func(m ssh.ConnMetadata, good bool) (*ssh.Permissions, error) {
 		if !good || (o.User != "" && m.User() != o.User) || !s.mayLogin() {
 			return nil, errRefused
