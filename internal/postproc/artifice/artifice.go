@@ -14,6 +14,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
+	"ingot/internal/outfile"
 )
 
 type postProcessor struct{}
@@ -99,12 +100,12 @@ func add(out *component.Artifact, path string) error {
 		out.Files = append(out.Files, component.File{Path: path})
 		return nil
 	}
-	abs, err := filepath.Abs(path)
+	res, err := outfile.Resource(path)
 	if err != nil {
 		return fmt.Errorf("artifice: %w", err)
 	}
 	out.Files = append(out.Files, component.File{Path: path, Size: info.Size()})
-	out.Resources = append(out.Resources, component.Resource{Kind: component.FileKind, ID: abs})
+	out.Resources = append(out.Resources, res)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/gotmpl"
+	"ingot/internal/outfile"
 	"ingot/internal/shellenv"
 )
 
@@ -158,12 +159,12 @@ func addFile(a *component.Artifact, path string) error {
 	if err != nil {
 		return err
 	}
-	abs, err := filepath.Abs(path)
+	res, err := outfile.Resource(path)
 	if err != nil {
 		return err
 	}
 	a.Files = append(a.Files, component.File{Path: path, Size: info.Size()})
-	a.Resources = append(a.Resources, component.Resource{Kind: component.FileKind, ID: abs})
+	a.Resources = append(a.Resources, res)
 	return nil
 }
 

@@ -82,7 +82,7 @@ func (t transform) Process(ctx context.Context, r component.Run, in *component.A
 	if err != nil {
 		return nil, component.Consumes, fmt.Errorf("compress: %w", err)
 	}
-	abs, err := filepath.Abs(path)
+	res, err := outfile.Resource(path)
 	if err != nil {
 		return nil, component.Consumes, fmt.Errorf("compress: %w", err)
 	}
@@ -90,7 +90,7 @@ func (t transform) Process(ctx context.Context, r component.Run, in *component.A
 		Producer:  "packer.post-processor.compress",
 		Summary:   "compressed artifacts in: " + path,
 		Files:     []component.File{{Path: path, Size: size}},
-		Resources: []component.Resource{{Kind: component.FileKind, ID: abs}},
+		Resources: []component.Resource{res},
 	}, component.Consumes, nil
 }
 

@@ -69,7 +69,7 @@ func TestContract(t *testing.T) {
 			"fraction": {"compression_level": cty.NumberFloatVal(1.5)},
 		},
 		Input: func(t testing.TB, dir string) *component.Artifact {
-			return artifact(t, dir, map[string][]byte{"disk.img": half(300_000)})
+			return artifact(t, dir, map[string][]byte{"disk.img": half(30_000)})
 		},
 	})
 }

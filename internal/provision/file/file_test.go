@@ -1,3 +1,5 @@
+//go:build unix
+
 package file
 
 import (
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/comm/local"
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/treecopy"
@@ -188,6 +191,15 @@ func (p place) apply(t *testing.T, m *machine, values map[string]cty.Value) (*co
 func TestContract(t *testing.T) {
 	dir := t.TempDir()
 	files(t, dir, "a", "d/b", "e/")
+	for name, comm := range map[string]func(r component.Run) component.Communicator{
+		"double": func(component.Run) component.Communicator { return newMachine() },
+		"local":  func(r component.Run) component.Communicator { return local.New(r.Journal) },
+	} {
+		t.Run(name, func(t *testing.T) { contract(t, dir, comm) })
+	}
+}
+
+func contract(t *testing.T, dir string, comm func(component.Run) component.Communicator) {
 	str := func(name string) cty.Value { return cty.StringVal(filepath.Join(dir, name)) }
 	out := cty.StringVal(t.TempDir() + "/")
 	componenttest.Provisioner(t, componenttest.ProvisionerConfig{
@@ -210,7 +222,7 @@ func TestContract(t *testing.T) {
 			"two into one":       {"sources": strs(filepath.Join(dir, "a"), filepath.Join(dir, "d/b")), "destination": str("y")},
 		},
 		Target: func(_ testing.TB, r component.Run) component.Target {
-			return component.Target{Run: r, Comm: newMachine()}
+			return component.Target{Run: r, Comm: comm(r)}
 		},
 	})
 }
@@ -381,7 +393,7 @@ func TestBrokenConnection(t *testing.T) {
 		"file":            {"source": cty.StringVal("a"), "destination": cty.StringVal("R:/x")},
 		"folder":          {"source": cty.StringVal("d"), "destination": cty.StringVal("R:/x")},
 		"content":         {"content": cty.StringVal("a"), "destination": cty.StringVal("R:/x")},
-		"download":        {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/a"), "destination": cty.StringVal("x")},
+		"download":        {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/a"), "destination": cty.StringVal("y")},
 		"download folder": {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/d/"), "destination": cty.StringVal("x/")},
 		"pattern":         {"direction": cty.StringVal("download"), "source": cty.StringVal("R:/*"), "destination": cty.StringVal("x/")},
 	} {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/comm/local"
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 )
@@ -181,6 +182,15 @@ func TestContract(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\r\necho hi\r\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for name, comm := range map[string]func(r component.Run) component.Communicator{
+		"double": func(component.Run) component.Communicator { return &machine{caps: posix} },
+		"local":  func(r component.Run) component.Communicator { return local.New(r.Journal) },
+	} {
+		t.Run(name, func(t *testing.T) { contract(t, script, comm) })
+	}
+}
+
+func contract(t *testing.T, script string, comm func(component.Run) component.Communicator) {
 	componenttest.Provisioner(t, componenttest.ProvisionerConfig{
 		New: New,
 		Valid: componenttest.Configs{
@@ -198,7 +208,7 @@ func TestContract(t *testing.T) {
 			"negative":  {"inline": strs("x"), "pause_after": cty.StringVal("-1s")},
 		},
 		Target: func(_ testing.TB, r component.Run) component.Target {
-			return component.Target{Run: r, Comm: &machine{caps: posix}}
+			return component.Target{Run: r, Comm: comm(r)}
 		},
 	})
 }
