@@ -43,7 +43,8 @@ source "docker" "hello" {
   changes = [
     "ENV GREETING=${jsonencode(local.greeting)}",
     "WORKDIR /srv",
-    "CMD [\"/srv/hello\"]",
+    # Without one, the image keeps the shell that provisioners ran under.
+    "ENTRYPOINT [\"/srv/hello\"]",
   ]
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,7 +41,7 @@ func TestLiveScripts(t *testing.T) {
 		"DOCKER_HOST": env.DockerHost, "REGISTRY": env.Registry,
 		"AUTH_REGISTRY": env.AuthRegistry, "AUTH_USER": env.AuthUser, "AUTH_PASSWORD": env.AuthPassword,
 		"SSH_HOST": env.SSH.Host, "SSH_PORT": strconv.Itoa(env.SSH.Port), "SSH_USER": env.SSH.User,
-		"SSH_KEY": env.SSH.KeyFile, "SSH_OTHER_KEY": env.SSHDImageKey, "SSH_PASSWORD": env.SSH.Password, "SSH_HOST_KEY": env.SSH.HostKey,
+		"SSH_KEY": env.SSH.KeyFile, "SSH_PASSWORD": env.SSH.Password, "SSH_HOST_KEY": env.SSH.HostKey,
 		"TINY_TAR": env.TinyTar, "DEBIAN_TAR": env.DebianTar,
 		"TINY_IMAGE": env.TinyImage, "DEBIAN_IMAGE": env.DebianImage,
 	})
@@ -61,8 +62,10 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			return setupScript(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"containers":   containers,
 			"exits":        exits,
 			"json-lines":   jsonLines,
+			"no-image":     noImage,
 			"no-secret":    noSecret,
 			"normalise":    normalise,
 			"nothing-left": nothingLeft,
@@ -70,6 +73,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"records":      records,
 			"touch":        touch,
 			"wait-for":     waitFor,
+			"wait-for-run": waitForRun,
 		},
 	})
 }
@@ -85,6 +89,8 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("ROOT", root)
 	e.Setenv("PACKER_NO_COLOR", "1")
 	e.Setenv(markVariable, e.WorkDir)
+	// MARK is a name for things outside of the script's folder.
+	e.Setenv("MARK", fmt.Sprintf("%d-%s", os.Getpid(), strings.TrimPrefix(filepath.Base(e.WorkDir), "script-")))
 	for name, dir := range map[string]string{
 		"INGOT_STATE_DIR": "state", "INGOT_CACHE_DIR": "cache", "INGOT_CONFIG_DIR": "config", "TMPDIR": "tmp", "HOME": "home",
 	} {
@@ -265,6 +271,37 @@ func touch(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// containers N checks how many containers have the script's mark as label.
+func containers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: containers NUMBER")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(ts.Exec("docker", "ps", "--all", "--quiet", "--filter", "label=ingot.script="+ts.Getenv("MARK")))
+	if ids := strings.Fields(ts.ReadFile("stdout")); len(ids) != want {
+		ts.Fatalf("%d containers, want %d: %v", len(ids), want, ids)
+	}
+}
+
+// no-image NAME removes an image, which must be there.
+func noImage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: no-image NAME")
+	}
+	ts.Check(ts.Exec("docker", "image", "rm", args[0]))
+}
+
+// wait-for-run waits until a run holds something.
+func waitForRun(ts *testscript.TestScript, neg bool, args []string) {
+	pattern := filepath.Join(ts.Getenv("TMPDIR"), "*")
+	await(ts, "a run's folder", func() bool {
+		found, err := filepath.Glob(pattern)
+		ts.Check(err)
+		return len(found) > 0
+	})
+}
+
 // waitLimit is long for a slow machine; only a test that fails waits for it.
 const waitLimit = time.Minute
 
@@ -274,12 +311,16 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: wait-for FILE")
 	}
 	path := ts.MkAbs(args[0])
-	for deadline := time.Now().Add(waitLimit); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
+	await(ts, args[0], func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+}
+
+func await(ts *testscript.TestScript, what string, there func() bool) {
+	for deadline := time.Now().Add(waitLimit); !there(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("%s did not appear in %s", args[0], waitLimit)
+			ts.Fatalf("%s did not appear in %s", what, waitLimit)
 		}
 	}
 }
