@@ -164,18 +164,16 @@ func budgetOf(c *component.Connection) budget {
 // up. A nil limit means what the endpoint's settings say.
 func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
 	w := newWatch(a.r)
-	p := &pace{clock: a.r.Clock}
-	b := budgetOf(&component.Connection{})
+	p := &pace{clock: a.r.Clock, begin: w.begin, fixed: limit != nil, budget: budgetOf(&component.Connection{})}
+	if p.fixed {
+		p.budget = *limit
+	}
 	var last error
 	for attempt := 1; ; attempt++ {
-		if limit != nil {
-			b = *limit
-		}
-		left := b.time - a.r.Clock.Now().Sub(w.begin)
-		if left <= 0 {
+		if p.left() <= 0 {
 			return nil, w.timedOut(attempt-1, last)
 		}
-		got, err := a.attempt(ctx, w, &b, left, p)
+		got, err := a.attempt(ctx, w, p)
 		if err == nil {
 			return got, nil
 		}
@@ -188,11 +186,11 @@ func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
 		}
 		last = err
 		w.failed(err)
-		if err := p.count(err, b); err != nil {
+		if err := p.count(err); err != nil {
 			return nil, err
 		}
 		// After the last rest the time is up and the loop ends above.
-		if err := p.rest(ctx, b.time-a.r.Clock.Now().Sub(w.begin)); err != nil {
+		if err := p.rest(ctx); err != nil {
 			return nil, a.stopped(w, err)
 		}
 	}
@@ -205,6 +203,11 @@ func (a *approach) stopped(w *watch, cause error) error {
 // pace counts failures and says how long to rest after each.
 type pace struct {
 	clock component.Clock
+	begin time.Time
+	// budget is what the settings allow, as soon as they are known, unless
+	// it is fixed.
+	budget budget
+	fixed  bool
 	// delay and auth grow with every failure and every refused login.
 	delay, auth time.Duration
 	// refused says that the last failure was a refused login.
@@ -214,9 +217,12 @@ type pace struct {
 	slow int
 }
 
+// left is the time that may still pass.
+func (p *pace) left() time.Duration { return p.budget.time - p.clock.Now().Sub(p.begin) }
+
 // count takes note of a failure; it returns an error when there have been
 // enough.
-func (p *pace) count(err error, b budget) error {
+func (p *pace) count(err error) error {
 	var e *AuthError
 	if p.refused = errors.As(err, &e); !p.refused {
 		var s slowError
@@ -227,7 +233,7 @@ func (p *pace) count(err error, b budget) error {
 	}
 	p.refusals++
 	e.Attempts = p.refusals
-	if b.attempts > 0 && p.refusals >= b.attempts {
+	if p.budget.attempts > 0 && p.refusals >= p.budget.attempts {
 		return e
 	}
 	return nil
@@ -236,27 +242,28 @@ func (p *pace) count(err error, b budget) error {
 // handshakeLimit is how long the next handshake may take. Some address
 // translators accept connections before the machine listens, so it is short
 // at first; slow machines need longer.
-func (p *pace) handshakeLimit(left time.Duration) time.Duration {
-	return min(left, maxHandshakeLimit, handshakeLimit*time.Duration(2+p.slow)/2)
+func (p *pace) handshakeLimit() time.Duration {
+	return min(p.left(), maxHandshakeLimit, handshakeLimit*time.Duration(2+p.slow)/2)
 }
 
-func (p *pace) rest(ctx context.Context, left time.Duration) error {
+func (p *pace) rest(ctx context.Context) error {
 	d, first, most := &p.delay, firstDelay, maxDelay
 	if p.refused {
 		d, first, most = &p.auth, firstAuthDelay, maxAuthDelay
 	}
 	*d = max(first, min(*d*3/2, most))
-	return p.clock.Sleep(ctx, min(*d, max(left, 0)))
+	return p.clock.Sleep(ctx, min(*d, max(p.left(), 0)))
 }
 
-// locate asks for the endpoint. It corrects the budget as soon as the
-// settings are known.
-func (a *approach) locate(ctx context.Context, b *budget, left time.Duration) (component.Endpoint, error) {
+// locate asks for the endpoint, which may tell its settings even when it
+// fails.
+func (a *approach) locate(ctx context.Context, p *pace) (component.Endpoint, error) {
+	left := p.left()
 	ctx, cancel := context.WithTimeoutCause(ctx, left, errSlow("finding the address", left))
 	defer cancel()
 	e, err := a.endpoint(ctx)
-	if e.Connection != nil {
-		*b = budgetOf(e.Connection)
+	if e.Connection != nil && !p.fixed {
+		p.budget = budgetOf(e.Connection)
 	}
 	if err == nil {
 		return e, nil
@@ -268,9 +275,9 @@ func (a *approach) locate(ctx context.Context, b *budget, left time.Duration) (c
 }
 
 // attempt goes through all stages once.
-func (a *approach) attempt(ctx context.Context, w *watch, b *budget, left time.Duration, p *pace) (*arrival, error) {
+func (a *approach) attempt(ctx context.Context, w *watch, p *pace) (*arrival, error) {
 	w.enter(stageAddress)
-	e, err := a.locate(ctx, b, left)
+	e, err := a.locate(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -283,11 +290,11 @@ func (a *approach) attempt(ctx context.Context, w *watch, b *budget, left time.D
 	if err != nil {
 		return nil, final(err)
 	}
-	conn, err := a.route.open(ctx, s, w, min(left, tcpLimit))
+	conn, err := a.route.open(ctx, s, w, min(p.left(), tcpLimit))
 	if err != nil {
 		return nil, err
 	}
-	limit := p.handshakeLimit(left)
+	limit := p.handshakeLimit()
 	h := handshake{address: s.address, creds: &s.creds, verdict: v, settings: s, limit: limit, entered: w.enter}
 	l, err := h.do(ctx, conn)
 	if err != nil {
