@@ -58,6 +58,14 @@ type Communicator interface {
 	io.Closer
 }
 
+// Finisher is implemented by a Communicator that has to tidy up on the machine
+// when all provisioners have succeeded. Finish is called once, before the
+// machine is captured; the communicator stays usable. An error does not fail
+// the build.
+type Finisher interface {
+	Finish(ctx context.Context) error
+}
+
 // Command is one command for a machine.
 type Command struct {
 	// Line is given to the machine's shell as it is.
