@@ -81,6 +81,7 @@ type job struct {
 	s       *stage
 	boot    func(ctx context.Context) error
 	capture func(ctx context.Context) error
+	tidy    bool
 }
 
 func (j *job) Prepare(context.Context, component.Run) error { j.s.note("prepare"); return nil }
@@ -93,6 +94,9 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 		if err := j.boot(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if j.tidy {
+		return tidy{s: j.s}, nil
 	}
 	return machine{}, nil
 }
@@ -124,6 +128,26 @@ func (machine) Endpoint(context.Context) (component.Endpoint, error) {
 }
 func (machine) Dial(context.Context, component.Run) (component.Communicator, error) {
 	return deaf{}, nil
+}
+
+// tidy is a machine whose communicator has something to do at the end.
+type tidy struct {
+	machine
+	s *stage
+}
+
+func (m tidy) Dial(context.Context, component.Run) (component.Communicator, error) {
+	return finisher{s: m.s}, nil
+}
+
+type finisher struct {
+	deaf
+	s *stage
+}
+
+func (f finisher) Finish(context.Context) error {
+	f.s.note("finish")
+	return errors.New("not allowed")
 }
 
 // deaf is a communicator that no test uses.
@@ -235,6 +259,25 @@ func TestPhasesRunInOrderAndTheMachineIsReleased(t *testing.T) {
 	}
 	if res.Failed() != 0 || len(res.Builds[0].Artifacts) != 1 || s.exists() != "image" {
 		t.Errorf("result %+v, exists %s", res, s.exists())
+	}
+}
+
+// Ensure that a communicator tidies up after the last provisioner and only
+// then, and that a failure of that fails nothing.
+func TestCommunicatorFinishes(t *testing.T) {
+	s := newStage()
+	b := s.build(s.step("one", nil))
+	b.Job.(*job).tidy = true
+	res := s.run(t, context.Background(), nil, b)
+	if got, want := s.said(), "prepare boot one finish capture reap(machine)"; got != want || res.Failed() != 0 {
+		t.Errorf("got  %s\nwant %s; %v", got, want, res.Builds[0].Err)
+	}
+	s = newStage()
+	b = s.build(s.step("bad", failing))
+	b.Job.(*job).tidy = true
+	s.run(t, context.Background(), nil, b)
+	if strings.Contains(s.said(), "finish") {
+		t.Errorf("said %s", s.said())
 	}
 }
 

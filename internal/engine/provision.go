@@ -32,7 +32,12 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 			return b.provisionFailed(ctx, comm, err)
 		}
 	}
-	return nil
+	if f, ok := comm.(component.Finisher); ok {
+		if err := f.Finish(ctx); err != nil {
+			b.rt.Emit(component.Warning{Summary: "The machine could not be tidied up", Detail: err.Error()})
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // provisionStep runs one step until it succeeds or the user gives up.
