@@ -55,14 +55,6 @@ func (j *job) Prepare(ctx context.Context, r component.Run) error {
 	}
 	var err error
 	j.ids = sandbox.CurrentIDMap()
-	if j.state, err = j.directory(ctx, r, r.WorkDir); err != nil {
-		return err
-	}
-	for _, d := range []string{"l", "m"} {
-		if err := os.Mkdir(filepath.Join(j.state, d), 0o755); err != nil {
-			return fmt.Errorf("oci: %w", err)
-		}
-	}
 	if err := j.openStore(ctx, r); err != nil {
 		return err
 	}
@@ -102,31 +94,39 @@ func (j *job) checkPlatform(r component.Run) error {
 	return nil
 }
 
-// directory makes a directory that the journal knows of, below parent.
-func (j *job) directory(ctx context.Context, r component.Run, parent string) (string, error) {
-	want := component.Resource{Kind: DirKind, Attrs: map[string]string{attrParent: parent}}
+// openStore makes the build's own directory, below the cache: what a build
+// writes is as large as an image, while a private folder may lie in memory, and
+// unpacked layers are renamed from the one into the other.
+func (j *job) openStore(ctx context.Context, r component.Run) error {
+	root, err := filepath.Abs(filepath.Join(r.CacheDir, "oci"))
+	if err != nil {
+		return fmt.Errorf("oci: %w", err)
+	}
+	j.store = &base.Store{Root: root, Clock: r.Clock}
+	builds, err := j.store.Dir("builds")
+	if err != nil {
+		return err
+	}
+	want := component.Resource{Kind: DirKind, Attrs: map[string]string{attrParent: builds}}
 	lease, err := r.Journal.Acquire(ctx, want, func(_ context.Context, res component.Resource) (string, error) {
-		dir := filepath.Join(parent, dirName(res.Token))
+		dir := filepath.Join(builds, dirName(res.Token))
 		return dir, os.Mkdir(dir, 0o755)
 	})
 	if err != nil {
-		return "", fmt.Errorf("oci: make directory below %s: %w", parent, err)
+		return fmt.Errorf("oci: make directory below %s: %w", builds, err)
 	}
-	return lease.Resource().ID, nil
+	j.state = lease.Resource().ID
+	j.store.Tmp = filepath.Join(j.state, "tmp")
+	for _, d := range []string{"l", "m", "tmp"} {
+		if err := os.Mkdir(filepath.Join(j.state, d), 0o755); err != nil {
+			return fmt.Errorf("oci: %w", err)
+		}
+	}
+	return nil
 }
 
 // dirName is the name of the directory that has a token.
 func dirName(token string) string { return "oci-" + token }
-
-func (j *job) openStore(ctx context.Context, r component.Run) error {
-	j.store = &base.Store{Root: filepath.Join(r.CacheDir, "oci"), Clock: r.Clock}
-	tmp, err := j.store.Dir("tmp")
-	if err != nil {
-		return err
-	}
-	j.store.Tmp, err = j.directory(ctx, r, tmp)
-	return err
-}
 
 // start starts a sandbox that the journal knows of.
 func (j *job) start(ctx context.Context, r component.Run, state string, ownNetwork bool) (*sandbox.Sandbox, error) {

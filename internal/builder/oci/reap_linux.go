@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +49,7 @@ func reapDir(ctx context.Context, r component.Resource) error {
 	if r.Token == "" || filepath.Base(dir) != dirName(r.Token) {
 		return fmt.Errorf("oci: %s does not carry the token %q: not removed", dir, r.Token)
 	}
-	err := os.RemoveAll(dir)
+	err := removeAll(ctx, dir)
 	if err == nil || os.Geteuid() == 0 {
 		return err
 	}
@@ -62,6 +63,21 @@ func reapDir(ctx context.Context, r component.Resource) error {
 		return fmt.Errorf("oci: remove %s: %w", dir, err)
 	}
 	return nil
+}
+
+// removeAll tries for a while: a layer that was being written when its sandbox
+// ended may come into the directory while it is emptied.
+func removeAll(ctx context.Context, dir string) error {
+	const attempts = 20
+	for i := 1; ; i++ {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, syscall.ENOTEMPTY) || i == attempts {
+			return err
+		}
+		if stop := (component.SystemClock{}).Sleep(ctx, 10*time.Millisecond); stop != nil {
+			return errors.Join(err, stop)
+		}
+	}
 }
 
 // processID is "PID:STARTTIME", which no later process with the pid shares.

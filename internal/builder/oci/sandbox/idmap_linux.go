@@ -19,22 +19,30 @@ type IDMap struct {
 	uids, gids []syscall.SysProcIDMap
 	// helper: more than one user, so newuidmap must write the map.
 	helper bool
+	// outer is the map of the user namespace that this process is in
+	// already; empty on the host.
+	outer string
 }
 
-// UserNS reports whether there is a user namespace at all.
+// UserNS reports whether the sandbox has a user namespace of its own.
 func (m IDMap) UserNS() bool { return len(m.uids) > 0 }
 
 // Single reports whether the sandbox has one user only, so that files cannot
 // belong to anybody else.
-func (m IDMap) Single() bool { return m.UserNS() && !m.helper }
+func (m IDMap) Single() bool {
+	if !m.UserNS() {
+		return strings.Count(m.outer, "\n") == 1 && strings.HasSuffix(m.outer, " 1\n")
+	}
+	return !m.helper
+}
 
 // Key is a word that is the same for maps under which an unpacked tree means
 // the same.
 func (m IDMap) Key() string {
-	if !m.UserNS() {
+	if !m.UserNS() && m.outer == "" {
 		return "host"
 	}
-	sum := sha256.Sum256([]byte(fmt.Sprint(m.uids, m.gids)))
+	sum := sha256.Sum256([]byte(fmt.Sprint(m.outer, m.uids, m.gids)))
 	return "user-" + hex.EncodeToString(sum[:6])
 }
 
@@ -43,12 +51,14 @@ func (m IDMap) Key() string {
 // otherwise this user alone, as root.
 func CurrentIDMap() IDMap {
 	uid, gid := os.Geteuid(), os.Getegid()
+	outer := outerMap()
 	if uid == 0 {
-		return IDMap{}
+		return IDMap{outer: outer}
 	}
 	single := IDMap{
-		uids: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
-		gids: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
+		outer: outer,
+		uids:  []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
+		gids:  []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
 	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -63,7 +73,24 @@ func CurrentIDMap() IDMap {
 	if len(us) == 0 || len(gs) == 0 {
 		return single
 	}
-	return IDMap{uids: append(single.uids, us...), gids: append(single.gids, gs...), helper: true}
+	return IDMap{uids: append(single.uids, us...), gids: append(single.gids, gs...), helper: true, outer: outer}
+}
+
+// outerMap returns the map of this process's user namespace, one range to a
+// line with single spaces, or nothing on the host.
+func outerMap() string {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return ""
+	}
+	var out strings.Builder
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		out.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
+	}
+	if out.String() == "0 0 4294967295\n" {
+		return ""
+	}
+	return out.String()
 }
 
 // ranges reads the lines "NAME:START:COUNT" of a file that belong to a user.

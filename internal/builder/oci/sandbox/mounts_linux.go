@@ -71,10 +71,10 @@ func mountAll(root *layers.Root, l Layout) error {
 	if err := mountProc(root); err != nil {
 		return err
 	}
-	if err := mountSys(root, l); err != nil {
+	if err := mountSys(root); err != nil {
 		return err
 	}
-	if err := mountDev(root, l.UserNS); err != nil {
+	if err := mountDev(root, inUserNS()); err != nil {
 		return err
 	}
 	for source, target := range map[string]string{l.Resolv: "/etc/resolv.conf", l.Hosts: "/etc/hosts"} {
@@ -140,10 +140,10 @@ func mask(root *layers.Root, names ...string) error {
 
 // mountSys shows /sys read-only. A user namespace may mount it anew only with
 // a network namespace of its own; otherwise it borrows the host's.
-func mountSys(root *layers.Root, l Layout) error {
+func mountSys(root *layers.Root) error {
 	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	if err := mountAt(root, "sysfs", "/sys", "sysfs", flags, ""); err != nil {
-		if !l.UserNS {
+		if !inUserNS() {
 			return err
 		}
 		if err := bindAt(root, "/sys", "/sys", true); err != nil {

@@ -76,7 +76,7 @@ func explainOverlay(err error, userNS bool, state string) error {
 	case userNS && errors.Is(err, syscall.EPERM):
 		r.Fix = "Overlays without root need Linux 5.11 and no security policy against them (on Ubuntu: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0). Or run as root."
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.EOPNOTSUPP):
-		r.Fix = fmt.Sprintf("The file system of %s cannot hold the upper directory of an overlay, as is the case on overlays themselves and on network file systems: set TMPDIR to a directory on ext4, xfs, btrfs or tmpfs.", state)
+		r.Fix = fmt.Sprintf("The file system of %s cannot hold the upper directory of an overlay, as is the case on overlays themselves and on network file systems: choose a cache directory (INGOT_CACHE_DIR) on ext4, xfs, btrfs or tmpfs.", state)
 	default:
 		r.Fix = "Run as root, or outside of a container that forbids mounts."
 	}

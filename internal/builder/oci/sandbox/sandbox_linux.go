@@ -270,7 +270,6 @@ func (s *Sandbox) call(ctx context.Context, m message, files ...*os.File) (reply
 // Attach mounts a file system, in which commands run and files are moved from
 // now on.
 func (s *Sandbox) Attach(ctx context.Context, l Layout) error {
-	l.UserNS, l.OwnNetwork = s.cfg.IDs.UserNS(), s.cfg.OwnNetwork
 	_, err := s.call(ctx, message{Attach: &l})
 	return err
 }

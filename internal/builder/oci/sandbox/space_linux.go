@@ -30,11 +30,6 @@ type Layout struct {
 	Init string
 	// BaseLowers is how many of Lowers, from the end, are the base.
 	BaseLowers int
-	// UserNS: the sandbox has a user namespace, so that device nodes are
-	// borrowed from the host.
-	UserNS bool
-	// OwnNetwork: /sys can be mounted anew.
-	OwnNetwork bool
 	Hostname   string
 	// Resolv and Hosts are files on the host that cover /etc/resolv.conf
 	// and /etc/hosts.
@@ -213,10 +208,7 @@ type overlayError struct{ err error }
 func (e *overlayError) Error() string { return fmt.Sprintf("mount overlay: %v", e.err) }
 func (e *overlayError) Unwrap() error { return e.err }
 
-func inUserNS() bool {
-	text, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
-}
+func inUserNS() bool { return outerMap() != "" }
 
 // LowersWithInit is Lowers with Init between the base and the steps.
 func (l Layout) LowersWithInit() []string {
