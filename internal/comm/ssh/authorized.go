@@ -8,6 +8,8 @@ import (
 	"ingot/internal/component"
 )
 
+var _ component.Finisher = (*comm)(nil)
+
 // Finish removes the build's key from the machine's authorized_keys files
 // where ssh_clear_authorized_keys asks for that. It implements
 // component.Finisher.

@@ -15,12 +15,12 @@ import (
 // to is an endpoint function for a server in this process.
 func to(s *sshd.Server, c component.Connection) endpoint { return at(s.Host(), s.Port(), c) }
 
-// toolsWithout makes a folder with the programs that the tests use, but
-// without some.
-func toolsWithout(t testing.TB, missing ...string) string {
+// toolsFor makes a folder with some of this machine's programs, to be the
+// PATH of a server.
+func toolsFor(t testing.TB, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"sh", "cat", "mkdir", "rm", "ln", "chmod", "touch", "sleep", "wc", "id", "tar", "scp", "echo", "test", "stat"} {
+	for _, name := range names {
 		at, err := exec.LookPath(name)
 		if err != nil {
 			t.Skipf("this machine has no %s", name)
@@ -29,12 +29,12 @@ func toolsWithout(t testing.TB, missing ...string) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range missing {
-		if err := os.Remove(filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return dir
+}
+
+// noTar is a PATH without tar.
+func noTar(t testing.TB) string {
+	return toolsFor(t, "sh", "cat", "mkdir", "rm", "ln", "chmod", "touch", "sleep", "wc", "id", "scp")
 }
 
 // noShell makes a server whose shell is not a POSIX one as far as the
@@ -60,7 +60,7 @@ func TestContractInProcess(t *testing.T) {
 		"everything":             {},
 		"no terminal, no sftp":   {server: sshd.Options{NoPTY: true, NoSFTP: true}},
 		"few sessions":           {server: sshd.Options{MaxSessions: 9}},
-		"no tar":                 {server: sshd.Options{Path: toolsWithout(t, "tar")}},
+		"no tar":                 {server: sshd.Options{Path: noTar(t)}},
 		"no POSIX shell":         {server: sshd.Options{Exec: noShell(&bare)}, cannotKill: true},
 		"no POSIX shell, by scp": {server: sshd.Options{Exec: noShell(&bare)}, connection: component.Connection{SSHFileTransferMethod: "scp"}, cannotKill: true},
 	} {

@@ -48,16 +48,27 @@ func (l *link) session(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// patience is how long a server may refuse a session although we have none
+// open: it may not have noticed the end of the last one.
+const patience = 2 * time.Second
+
 // patientOpen waits while the server refuses a session because others are
 // open: its limit may be lower than ours.
 func (l *link) patientOpen(ctx context.Context) (*session, error) {
-	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+	var clock component.SystemClock
+	alone := clock.Now()
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, 500*time.Millisecond) {
 		s, err := l.open(ctx)
 		var refused *ssh.OpenChannelError
-		if err == nil || !errors.As(err, &refused) || l.sessions.Load() == 0 {
+		if err == nil || !errors.As(err, &refused) {
 			return s, err
 		}
-		if err := (component.SystemClock{}).Sleep(ctx, delay); err != nil {
+		if l.sessions.Load() > 0 {
+			alone = clock.Now()
+		} else if clock.Now().Sub(alone) > patience {
+			return nil, err
+		}
+		if err := clock.Sleep(ctx, delay); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +99,10 @@ func (l *link) open(ctx context.Context) (*session, error) {
 		case errors.As(r.err, &refused):
 			return nil, fmt.Errorf("open a session: %w", r.err)
 		}
+		// Make sure that it is not used again.
 		l.end(r.err)
+		_ = l.client.Close()
+		<-l.down
 		return nil, l.lost()
 	case <-ctx.Done():
 		go func() {
