@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"ingot/internal/builder/oci/base"
 	"ingot/internal/builder/oci/sandbox"
 	"ingot/internal/component"
+	"ingot/internal/component/componenttest"
 	"ingot/internal/testkit/live"
 )
 
@@ -28,7 +30,61 @@ const asUser = "INGOT_TEST_AS_USER"
 func TestUnprivileged(t *testing.T) {
 	env := live.Require(t)
 	live.RequireRoot(t)
-	runAs(t, env, 65534, 65534, "single")
+	runAs(t, env, 65534, 65534, "single", false)
+}
+
+// TestNested runs it as root of a user namespace, as in a rootless container.
+func TestNested(t *testing.T) {
+	env := live.Require(t)
+	live.RequireRoot(t)
+	runAs(t, env, 65534, 65534, "single", true)
+}
+
+// TestRefused has the kernel refuse namespaces, by a limit that holds in a
+// user namespace made for it.
+func TestRefused(t *testing.T) {
+	live.RequireRoot(t)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestAsRefused$", "-test.v")
+	cmd.Env = append(os.Environ(), asUser+"=refused")
+	cmd.SysProcAttr = nested(0, 0)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+}
+
+// TestAsRefused is what TestRefused runs.
+func TestAsRefused(t *testing.T) {
+	if os.Getenv(asUser) != "refused" {
+		t.Skip("runs as part of TestRefused")
+	}
+	const setting = "user.max_mnt_namespaces"
+	if err := os.WriteFile("/proc/sys/user/max_mnt_namespaces", []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run, journal, _ := componenttest.NewRun(t)
+	journal.Reap = NewReaper().Reap
+	job, diags := New().Plan(t.Context(), schema().Object(attrs{"from": str("scratch"), "output": str(t.TempDir() + "/x")}))
+	if diags.HasErrors() {
+		t.Fatal(diags.Err())
+	}
+	err := job.Prepare(t.Context(), run)
+	var refusal *sandbox.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "sysctl -w "+setting) {
+		t.Errorf("got %v", err)
+	}
+	if err := journal.ReleaseAll(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// nested starts a process as root of a new user namespace of one user.
+func nested(uid, gid int) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: gid, Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true},
+	}
 }
 
 // TestUnprivilegedRange runs it as a user who has one.
@@ -48,10 +104,10 @@ func TestUnprivilegedRange(t *testing.T) {
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	runAs(t, env, uid, gid, "range")
+	runAs(t, env, uid, gid, "range", false)
 }
 
-func runAs(t *testing.T, env live.Env, uid, gid int, kind string) {
+func runAs(t *testing.T, env live.Env, uid, gid int, kind string, asRoot bool) {
 	dir, err := os.MkdirTemp("", "ingot-oci-user-")
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +134,9 @@ func runAs(t *testing.T, env live.Env, uid, gid int, kind string) {
 		asUser + "=" + kind, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + filepath.Join(dir, "tmp"), "HOME=" + dir,
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	if asRoot {
+		cmd.SysProcAttr = nested(uid, gid)
+	}
 	text, err := cmd.CombinedOutput()
 	t.Logf("%s", text)
 	if err != nil {
