@@ -98,6 +98,10 @@ func (t *route) throughBastion(ctx context.Context, s *settings, w *watch, limit
 	defer cancel()
 	c, err := b.client.DialContext(ctx, "tcp", s.address)
 	if err != nil {
+		var refused *ssh.OpenChannelError
+		if ctx.Err() == nil && !errors.As(err, &refused) {
+			b.close() // it is broken: make sure that it is not used again
+		}
 		return nil, fmt.Errorf("from the bastion %s: %w", s.bastionAddress, because(ctx, err))
 	}
 	return c, nil
