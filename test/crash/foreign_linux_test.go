@@ -36,6 +36,7 @@ func newForeign(t *testing.T, env live.Env) *foreign {
 	}
 	t.Cleanup(func() { engine.Close() })
 	f := &foreign{id: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()), engine: engine}
+	t.Cleanup(func() { f.tidy(t) })
 	f.startContainer(t, env.TinyImage)
 	f.startProcess(t)
 	f.mount = t.TempDir()
@@ -146,6 +147,23 @@ func (f *foreign) removeImage(t *testing.T, id string) {
 	}
 }
 
+// tidy removes what a failed test has left on the engine.
+func (f *foreign) tidy(t *testing.T) {
+	t.Helper()
+	for _, c := range f.containers(t) {
+		if strings.HasPrefix(c.Labels[markLabel], f.id) {
+			if _, err := f.engine.ContainerRemove(context.Background(), c.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
+				t.Errorf("remove container: %v", err)
+			}
+		}
+	}
+	for id, mark := range f.images(t) {
+		if strings.HasPrefix(mark, f.id) {
+			f.removeImage(t, id)
+		}
+	}
+}
+
 // checkEngine looks for what any run of the campaign has made. The checks
 // after each of them have removed the images that were kept.
 func (f *foreign) checkEngine(t *testing.T) {
@@ -158,7 +176,6 @@ func (f *foreign) checkEngine(t *testing.T) {
 	for id, mark := range f.images(t) {
 		if strings.HasPrefix(mark, f.id) {
 			t.Errorf("came late: image %s", id)
-			f.removeImage(t, id)
 		}
 	}
 	f.check(t)

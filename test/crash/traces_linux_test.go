@@ -1,10 +1,14 @@
 package crash
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"testing"
 )
 
 // processesMarked lists the processes that have the mark in their environment.
@@ -13,6 +17,22 @@ func processesMarked(mark string) []string {
 		env, err := os.ReadFile(filepath.Join(proc, "environ"))
 		return err == nil && slices.Contains(strings.Split(string(env), "\x00"), markVariable+"="+mark)
 	})
+}
+
+// endMarked ends the processes that a failed test has left. Whoever carries a
+// mark was started by the test.
+func endMarked(t *testing.T, mark string) {
+	t.Helper()
+	for _, p := range processesMarked(mark) {
+		number, _, _ := strings.Cut(p, " ")
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("end process %s: %v", p, err)
+		}
+	}
 }
 
 // processesRunning lists the processes that run a program.

@@ -51,6 +51,7 @@ func (c *campaign) newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, c: c, root: root, dockerHost: c.env.DockerHost}
 	w.mark = fmt.Sprintf("%s-%d", c.foreign.id, c.worlds.Add(1))
+	t.Cleanup(func() { endMarked(t, w.mark) })
 	for _, dir := range []string{"home", "state/runs", "cache/oci/tmp", "tmp", "work"} {
 		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
 			t.Fatal(err)
