@@ -130,13 +130,20 @@ func (b *bench) once(stdin []byte, name string, args ...string) (sample, error) 
 	if stdin != nil {
 		cmd.Stdin = bytes.NewReader(stdin)
 	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	// A file, not a pipe: what stays in the background (a shared OpenSSH
+	// connection) would hold a pipe open and be waited for.
+	out, err := os.Create(filepath.Join(b.dir, "output"))
+	if err != nil {
+		return sample{}, err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
 	begin := time.Now()
-	err := cmd.Run()
+	err = cmd.Run()
 	s := sample{wall: time.Since(begin)}
 	if err != nil {
-		return s, fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), strings.Join(args, " "), err, tail(out.String()))
+		text, _ := os.ReadFile(out.Name()) // only to explain the error
+		return s, fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, tail(string(text)))
 	}
 	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
