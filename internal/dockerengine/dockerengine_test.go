@@ -341,15 +341,20 @@ func TestExplain(t *testing.T) {
 		{errors.New("write: no space left on device"), retry.Capacity, ""},
 		{errors.New("Get https://x: net/http: TLS handshake timeout"), retry.Transient, ""},
 		{errors.New("something else"), retry.Fatal, ""},
-		{context.Canceled, retry.Fatal, "context canceled"},
 	} {
-		got := e.Explain("do it", k.err)
+		got := e.Explain(t.Context(), "do it", k.err)
 		if !errors.Is(got, k.err) || retry.ClassOf(got) != k.class || !strings.Contains(got.Error(), k.want) {
 			t.Errorf("%v: got %v, class %v", k.err, got, retry.ClassOf(got))
 		}
 	}
-	if e.Explain("x", nil) != nil {
+	if e.Explain(t.Context(), "x", nil) != nil {
 		t.Error("nil became an error")
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stop := errors.New("the user stops")
+	cancel(stop)
+	if got := e.Explain(ctx, "x", context.Canceled); !errors.Is(got, stop) {
+		t.Errorf("cancelled: %v", got)
 	}
 }
 

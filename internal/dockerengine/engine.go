@@ -94,5 +94,5 @@ func tlsConfig(e Endpoint) (*tls.Config, error) {
 // the cheapest way to find out whether the engine can be reached.
 func (e *Engine) Negotiate(ctx context.Context) (client.PingResult, error) {
 	p, err := e.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
-	return p, e.Explain("reach the engine", err)
+	return p, e.Explain(ctx, "reach the engine", err)
 }

@@ -16,14 +16,15 @@ import (
 )
 
 // Explain wraps an error of an API call with what was being done, gives it a
-// retry class and, where the cause is known, adds what to check. Nil stays nil.
-func (e *Engine) Explain(doing string, err error) error {
+// retry class and, where the cause is known, adds what to check. When ctx has
+// ended, its cause is the error. Nil stays nil.
+func (e *Engine) Explain(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("docker: %s: %w", doing, err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("docker: %s: %w", doing, context.Cause(ctx))
 	case unreachable(err):
 		return e.unreachable(doing, err)
 	}

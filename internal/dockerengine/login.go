@@ -84,10 +84,6 @@ func (l Login) Check(cfg cty.Value) diag.List {
 	return out
 }
 
-// Host returns the registry host that the credentials are for, or "" when the
-// image decides.
-func (l Login) Host() string { return serverHost(l.Server) }
-
 // Credentials finds out how to log in at the registry of an image: with the
 // settings of the template when they ask for a login, else as the docker
 // program would, by its configuration and credential helpers.

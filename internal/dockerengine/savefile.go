@@ -2,68 +2,49 @@ package dockerengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"ingot/internal/component"
+	"ingot/internal/outfile"
 )
 
-// SaveFile writes a stream to a file, whose folder is made. The bytes go to a
-// neighbouring file first, which the journal knows, so that the name asked for
-// never stands for half of the data and what it stood for before survives a
-// failure. It returns the size.
-func SaveFile(ctx context.Context, r component.Run, name, label string, from io.Reader) (int64, error) {
-	final, err := filepath.Abs(name)
+// SaveFile writes a stream to a file, whose folder is made. The name never
+// stands for half of the data, and what it stood for before survives a
+// failure. It returns the file as part of an artifact, and the resource that
+// goes with it.
+func SaveFile(ctx context.Context, r component.Run, name, label string, from io.Reader) (component.File, component.Resource, error) {
+	f, err := outfile.Create(ctx, r, name, 0o666)
 	if err != nil {
-		return 0, err
+		return component.File{}, component.Resource{}, err
 	}
-	if err := os.MkdirAll(filepath.Dir(final), 0o755); err != nil {
-		return 0, err
+	size, err := io.Copy(f, Metered(ctx, r, name, label, -1, from))
+	if err == nil {
+		err = f.Commit(ctx)
+	} else {
+		err = errors.Join(fmt.Errorf("write %s: %w", name, err), f.Abort(ctx))
 	}
-	var size int64
-	partial := final + ".partial"
-	want := component.Resource{Kind: component.FileKind, Attrs: map[string]string{"path": partial}}
-	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, _ component.Resource) (string, error) {
-		var err error
-		size, err = writePartial(ctx, r, partial, label, from)
-		return partial, err
-	})
 	if err != nil {
-		return 0, err
+		return component.File{}, component.Resource{}, err
 	}
-	if err := os.Rename(partial, final); err != nil {
-		return 0, err
-	}
-	return size, lease.Keep(ctx)
+	res, err := hold(ctx, r, name)
+	return component.File{Path: name, Size: size}, res, err
 }
 
-func writePartial(ctx context.Context, r component.Run, partial, label string, from io.Reader) (int64, error) {
-	f, err := os.Create(partial)
+// hold makes a finished file the artifact's.
+func hold(ctx context.Context, r component.Run, name string) (component.Resource, error) {
+	res, err := outfile.Resource(name)
 	if err != nil {
-		return 0, err
+		return res, err
 	}
-	p := &meter{ctx: ctx, from: from, run: r, progress: component.Progress{ID: partial, Label: label, Total: -1}}
-	n, err := io.Copy(f, p)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	lease, err := r.Journal.Acquire(ctx, component.Resource{Kind: res.Kind, Attrs: res.Attrs},
+		func(context.Context, component.Resource) (string, error) { return res.ID, nil })
 	if err != nil {
-		return n, fmt.Errorf("write %s: %w", partial, err)
+		return res, err
 	}
-	p.finish()
-	return n, nil
-}
-
-// FileResources says that an artifact consists of a file.
-func FileResources(name string) []component.Resource {
-	abs, err := filepath.Abs(name)
-	if err != nil {
-		return nil
-	}
-	return []component.Resource{{Kind: component.FileKind, ID: abs}}
+	return res, lease.Keep(ctx)
 }
 
 // meter tells how far a transfer has come, and ends it with ctx.

@@ -23,7 +23,7 @@ func (j *job) commit(ctx context.Context, r component.Run, container string) (*c
 	// What runs is killed at once, rather than frozen, committed and killed
 	// later: the files are the same, and it is quicker.
 	if _, err := j.engine.ContainerKill(ctx, container, client.ContainerKillOptions{}); err != nil && !cerrdefs.IsConflict(err) {
-		return nil, j.engine.Explain("stop container "+short(container), err)
+		return nil, j.engine.Explain(ctx, "stop container "+short(container), err)
 	}
 	want := component.Resource{Kind: imageKind, Attrs: dockerengine.Asking(j.engine.Endpoint.Attrs(map[string]string{dockerengine.AttrContainer: container}))}
 	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, res component.Resource) (string, error) {
@@ -33,7 +33,7 @@ func (j *job) commit(ctx context.Context, r component.Run, container string) (*c
 		made, err := j.engine.ContainerCommit(ctx, container, client.ContainerCommitOptions{
 			Author: c.Author, Comment: comment, Changes: changes, NoPause: true,
 		})
-		return made.ID, j.engine.Explain("commit container "+short(container), err)
+		return made.ID, j.engine.Explain(ctx, "commit container "+short(container), err)
 	})
 	if err != nil {
 		return nil, err
@@ -57,17 +57,17 @@ func (j *job) commit(ctx context.Context, r component.Run, container string) (*c
 func (j *job) export(ctx context.Context, r component.Run, container string) (*component.Artifact, error) {
 	body, err := j.engine.ContainerExport(ctx, container, client.ContainerExportOptions{})
 	if err != nil {
-		return nil, j.engine.Explain("export container "+short(container), err)
+		return nil, j.engine.Explain(ctx, "export container "+short(container), err)
 	}
 	defer body.Close()
-	size, err := dockerengine.SaveFile(ctx, r, j.config.ExportPath, "Exporting the container", body)
+	file, res, err := dockerengine.SaveFile(ctx, r, j.config.ExportPath, "Exporting the container", body)
 	if err != nil {
-		return nil, j.engine.Explain("export container "+short(container)+" to "+j.config.ExportPath, err)
+		return nil, j.engine.Explain(ctx, "export container "+short(container)+" to "+j.config.ExportPath, err)
 	}
 	return &component.Artifact{
 		Producer:  producerBuilder,
 		Summary:   "Exported Docker file: " + j.config.ExportPath,
-		Files:     []component.File{{Path: j.config.ExportPath, Size: size}},
-		Resources: dockerengine.FileResources(j.config.ExportPath),
+		Files:     []component.File{file},
+		Resources: []component.Resource{res},
 	}, nil
 }

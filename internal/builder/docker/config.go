@@ -81,6 +81,9 @@ func read(cfg cty.Value) (*config, diag.List) {
 	if c.RunCommand == nil {
 		c.RunCommand = defaultRun()
 	}
+	if !cfg.IsKnown() {
+		return c, nil
+	}
 	var out diag.List
 	for _, check := range []func(cty.Value) diag.List{
 		c.checkOutcome, c.checkSource, c.checkWindows, c.checkChanges, c.checkRun, c.checkMounts, c.checkUser, c.checkConnection,

@@ -97,24 +97,21 @@ func (j *job) runBuild(ctx context.Context, r component.Run, dockerfile []byte, 
 	body, done := tree.stream()
 	result, err := j.engine.ImageBuild(ctx, body, opts)
 	if err != nil {
-		return j.explainBuild(errors.Join(done(), err))
+		return j.explainBuild(ctx, errors.Join(done(), err))
 	}
 	defer result.Body.Close()
 	err = followBuild(r, result.Body)
 	if sent := done(); err == nil {
 		err = sent
 	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	return j.explainBuild(err)
+	return j.explainBuild(ctx, err)
 }
 
-func (j *job) explainBuild(err error) error {
+func (j *job) explainBuild(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	wrapped := j.engine.Explain("build "+j.config.Build.Path, err)
+	wrapped := j.engine.Explain(ctx, "build "+j.config.Build.Path, err)
 	if retry.ClassOf(wrapped) == retry.Permission {
 		return fmt.Errorf("%w: set login = true with login_server, login_username and login_password, or run `docker login`; a Dockerfile that needs BuildKit can only start from images that need no login or are on the engine already", wrapped)
 	}

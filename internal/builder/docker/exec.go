@@ -73,10 +73,9 @@ func (c *comm) run(ctx context.Context, e execution) (int, error) {
 		code, err = c.exitCode(ctx, made.ID)
 	}
 	if !stop() {
+		// How a command ended that was killed is nobody's business.
 		<-killed
-		if err != nil {
-			return 0, fmt.Errorf("docker: command in container %s: %w", short(c.id), context.Cause(ctx))
-		}
+		return 0, fmt.Errorf("docker: command in container %s: %w", short(c.id), context.Cause(ctx))
 	}
 	return code, err
 }
@@ -195,9 +194,9 @@ func (c *comm) explainExec(ctx context.Context, doing string, err error) error {
 	case cerrdefs.IsNotFound(err):
 		return fmt.Errorf("docker: %s: container %s is gone: %w: %w", doing, short(c.id), component.ErrDisconnected, err)
 	case dockerengine.Lost(err):
-		return fmt.Errorf("%w: %w", component.ErrDisconnected, c.engine.Explain(doing+" in container "+short(c.id), err))
+		return fmt.Errorf("%w: %w", component.ErrDisconnected, c.engine.Explain(ctx, doing+" in container "+short(c.id), err))
 	}
-	return c.engine.Explain(doing+" in container "+short(c.id), err)
+	return c.engine.Explain(ctx, doing+" in container "+short(c.id), err)
 }
 
 // demux copies output to its writers: with a terminal there is one stream, else

@@ -47,11 +47,19 @@ type source struct {
 var (
 	_ component.Job       = (*job)(nil)
 	_ component.FactNames = (*job)(nil)
+	_ component.DataNames = (*job)(nil)
 )
 
-// FactNames implements component.FactNames. The image's digest is known to
-// post-processors only.
-func (j *job) FactNames() []string { return []string{factID, factSourceDigest, factImageSHA256} }
+// FactNames implements component.FactNames.
+func (j *job) FactNames() []string { return []string{factID, factSourceDigest} }
+
+// DataNames implements component.DataNames.
+func (j *job) DataNames() []string {
+	if j.config.Commit {
+		return []string{factImageSHA256}
+	}
+	return nil
+}
 
 // Prepare finds the engine and gets the image there.
 func (j *job) Prepare(ctx context.Context, r component.Run) error {
@@ -90,7 +98,7 @@ func (j *job) inspectSource(ctx context.Context, ref string) error {
 		return retry.As(retry.User, fmt.Errorf("docker: there is no image %s on the engine at %s: set pull = true, or pull or build it first: %w", ref, j.engine.Endpoint.Host, err))
 	}
 	if err != nil {
-		return j.engine.Explain("inspect image "+ref, err)
+		return j.engine.Explain(ctx, "inspect image "+ref, err)
 	}
 	j.source.ref, j.source.id = ref, img.ID
 	if img.Config != nil {
@@ -134,11 +142,11 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 		// The container is born under its token, by which a crash in the
 		// middle is cleaned up, and gets the name asked for once it is known.
 		if _, err := j.engine.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: spec.Name}); err != nil {
-			return nil, j.engine.Explain("name the container "+spec.Name, err)
+			return nil, j.engine.Explain(ctx, "name the container "+spec.Name, err)
 		}
 	}
 	if _, err := j.engine.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
-		return nil, j.engine.Explain("start container "+short(id), err)
+		return nil, j.engine.Explain(ctx, "start container "+short(id), err)
 	}
 	return j.machine(id, spec), nil
 }
@@ -176,7 +184,7 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 		for _, w := range made.Warnings {
 			r.Emit(component.Warning{Summary: "The docker engine warns", Detail: w})
 		}
-		return made.ID, j.explainCreate(err, spec, platform)
+		return made.ID, j.explainCreate(ctx, err, spec, platform)
 	})
 	if err != nil {
 		return "", err
@@ -184,11 +192,11 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 	return lease.Resource().ID, nil
 }
 
-func (j *job) explainCreate(err error, spec *runSpec, platform *ocispec.Platform) error {
+func (j *job) explainCreate(ctx context.Context, err error, spec *runSpec, platform *ocispec.Platform) error {
 	if err != nil && platform != nil && cerrdefs.IsNotFound(err) {
 		return retry.As(retry.User, fmt.Errorf("docker: the image %s is on the engine for another platform than %s: set pull = true, or pull it with that platform: %w", spec.Image, j.config.Platform, err))
 	}
-	return j.engine.Explain("create a container of "+spec.Image, err)
+	return j.engine.Explain(ctx, "create a container of "+spec.Image, err)
 }
 
 // answerGrace is how long a call that makes something is waited for after the

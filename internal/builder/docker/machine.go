@@ -66,7 +66,7 @@ func (m *machine) Endpoint(ctx context.Context) (component.Endpoint, error) {
 func (m *machine) address(ctx context.Context) (string, error) {
 	in, err := m.engine.ContainerInspect(ctx, m.id, client.ContainerInspectOptions{})
 	if err != nil {
-		return "", m.engine.Explain("inspect container "+short(m.id), err)
+		return "", m.engine.Explain(ctx, "inspect container "+short(m.id), err)
 	}
 	if in.Container.State != nil && !in.Container.State.Running {
 		return "", m.notRunning(ctx)
@@ -92,7 +92,7 @@ func (m *machine) address(ctx context.Context) (string, error) {
 func (m *machine) notRunning(ctx context.Context) error {
 	in, err := m.engine.ContainerInspect(ctx, m.id, client.ContainerInspectOptions{})
 	if err != nil {
-		return m.engine.Explain("inspect container "+short(m.id), err)
+		return m.engine.Explain(ctx, "inspect container "+short(m.id), err)
 	}
 	text := fmt.Sprintf("docker: container %s %s", short(m.id), stopped(in.Container.State))
 	if out := m.lastOutput(ctx, in.Container.Config != nil && in.Container.Config.Tty); out != "" {

@@ -63,7 +63,7 @@ func reapContainer(ctx context.Context, engine *dockerengine.Engine, r component
 		case cerrdefs.IsConflict(err):
 			return awaitGone(ctx, engine, id, err)
 		case err != nil && !cerrdefs.IsNotFound(err):
-			return engine.Explain("remove container "+short(id), err)
+			return engine.Explain(ctx, "remove container "+short(id), err)
 		case err == nil || !mayAppear:
 			return nil
 		}
@@ -88,7 +88,7 @@ func awaitGone(ctx context.Context, engine *dockerengine.Engine, id string, conf
 			return nil
 		}
 		if err != nil {
-			return engine.Explain("remove container "+short(id), err)
+			return engine.Explain(ctx, "remove container "+short(id), err)
 		}
 		if err := clock.Sleep(ctx, wait); err != nil {
 			return fmt.Errorf("docker: remove container %s: %w (%w)", short(id), conflict, err)
@@ -111,7 +111,7 @@ func reapImage(ctx context.Context, engine *dockerengine.Engine, r component.Res
 	if err == nil || cerrdefs.IsNotFound(err) {
 		return nil
 	}
-	return engine.Explain("remove image "+short(id), err)
+	return engine.Explain(ctx, "remove image "+short(id), err)
 }
 
 // awaitLostImage looks for an image whose ID never reached us for as long as
@@ -144,7 +144,7 @@ func imageMayAppear(ctx context.Context, engine *dockerengine.Engine, r componen
 		return dockerengine.MayAppear(r.Attrs, false, time.Now()), nil
 	}
 	if err != nil {
-		return false, engine.Explain("inspect container "+short(id), err)
+		return false, engine.Explain(ctx, "inspect container "+short(id), err)
 	}
 	committing := in.Container.State != nil && in.Container.State.Paused
 	return dockerengine.MayAppear(r.Attrs, committing, time.Now()), nil
@@ -164,7 +164,7 @@ func lostImage(ctx context.Context, engine *dockerengine.Engine, r component.Res
 	}
 	list, err := engine.ImageList(ctx, client.ImageListOptions{Filters: make(client.Filters).Add("dangling", "true")})
 	if err != nil {
-		return "", engine.Explain("look for image "+r.Token, err)
+		return "", engine.Explain(ctx, "look for image "+r.Token, err)
 	}
 	for _, img := range list.Items {
 		if found, err := markedImage(ctx, engine, img.ID, r.Token); err != nil || found != "" {
@@ -181,7 +181,7 @@ func markedImage(ctx context.Context, engine *dockerengine.Engine, name, token s
 		return "", nil
 	}
 	if err != nil {
-		return "", engine.Explain("inspect image "+short(name), err)
+		return "", engine.Explain(ctx, "inspect image "+short(name), err)
 	}
 	if img.Comment == token || img.Config != nil && img.Config.Labels[dockerengine.TokenLabel] == token {
 		return name, nil

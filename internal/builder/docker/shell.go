@@ -154,7 +154,9 @@ func (s *shell) run(ctx context.Context, line string, stdin []byte, stdout, stde
 	case <-s.dead:
 	}
 	if !stop() {
-		<-s.dead
+		// The shell may have told the end of a command that was killed.
+		s.close()
+		return 0, false, fmt.Errorf("docker: command in container %s: %w", short(s.c.id), context.Cause(ctx))
 	}
 	select {
 	case <-end.done:
@@ -167,7 +169,7 @@ func (s *shell) run(ctx context.Context, line string, stdin []byte, stdout, stde
 			if held {
 				s.close()
 			}
-			return code, !held && ctx.Err() == nil, nil
+			return code, !held, nil
 		}
 	default:
 	}
@@ -175,8 +177,6 @@ func (s *shell) run(ctx context.Context, line string, stdin []byte, stdout, stde
 	switch err := end.sinkError(); {
 	case err != nil:
 		return 0, false, err
-	case ctx.Err() != nil:
-		return 0, false, fmt.Errorf("docker: command in container %s: %w", short(s.c.id), context.Cause(ctx))
 	case werr != nil:
 		return 0, false, fmt.Errorf("docker: send a command: %w: %w", component.ErrDisconnected, werr)
 	}

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -37,26 +36,23 @@ func (j *job) pull(ctx context.Context, r component.Run) error {
 	r.Say("Pulling Docker image: " + c.Image)
 	stream, err := j.engine.ImagePull(ctx, c.Image, opts)
 	if err != nil {
-		return j.explainPull(err)
+		return j.explainPull(ctx, err)
 	}
 	defer stream.Close()
 	out, err := dockerengine.Follow(r.Events, stream.JSONMessages(ctx))
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return j.explainPull(err)
+		return j.explainPull(ctx, err)
 	}
 	j.source.digest = out.Digest()
 	return nil
 }
 
 // explainPull says what to do about an image that cannot be pulled.
-func (j *job) explainPull(err error) error {
+func (j *job) explainPull(ctx context.Context, err error) error {
 	name := j.config.Image
-	wrapped := j.engine.Explain("pull "+name, err)
+	wrapped := j.engine.Explain(ctx, "pull "+name, err)
 	switch {
-	case errors.Is(err, context.Canceled), dockerengine.Lost(err):
+	case ctx.Err() != nil, dockerengine.Lost(err):
 		return wrapped
 	case retry.ClassOf(wrapped) == retry.Permission:
 		return fmt.Errorf("%w: the registry wants other credentials, or the image does not exist: set login = true with login_username and login_password (and login_server for a registry other than the image's), use ecr_login for Amazon ECR, or run `docker login`", wrapped)

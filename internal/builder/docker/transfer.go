@@ -190,9 +190,9 @@ func (c *comm) explainCopy(ctx context.Context, doing string, err error, missing
 	case cerrdefs.IsPermissionDenied(err):
 		return fmt.Errorf("docker: %s: %w: %w", doing, fs.ErrPermission, err)
 	case dockerengine.Lost(err):
-		return fmt.Errorf("%w: %w", component.ErrDisconnected, c.engine.Explain(doing, err))
+		return fmt.Errorf("%w: %w", component.ErrDisconnected, c.engine.Explain(ctx, doing, err))
 	}
-	return c.engine.Explain(doing, err)
+	return c.engine.Explain(ctx, doing, err)
 }
 
 // Get implements component.Communicator.
@@ -348,7 +348,7 @@ func (c *comm) split(ctx context.Context, dst string) (existing, missing string,
 		case err == nil:
 			return existing, missing, nil
 		case !cerrdefs.IsNotFound(err) || existing == "/":
-			return "", "", c.explainCopy(ctx, "upload "+dst, err, func() error { return c.engine.Explain("upload "+dst, err) })
+			return "", "", c.explainCopy(ctx, "upload "+dst, err, func() error { return c.engine.Explain(ctx, "upload "+dst, err) })
 		}
 		missing = path.Join(path.Base(existing), missing)
 		existing = path.Dir(existing)

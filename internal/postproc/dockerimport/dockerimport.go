@@ -136,19 +136,9 @@ func (t *transform) load(ctx context.Context, r component.Run, engine *dockereng
 	body := dockerengine.Metered(ctx, r, file, "Importing "+file, st.Size(), io.Reader(f))
 	result, err := engine.ImageImport(ctx, client.ImageImportSource{Source: body, SourceName: "-"}, t.name(), opts)
 	if err != nil {
-		return "", explain(ctx, engine, file, err)
+		return "", engine.Explain(ctx, "import "+file, err)
 	}
 	defer result.Close()
 	id, err := dockerengine.ImportedID(r.Events, result)
-	return id, explain(ctx, engine, file, err)
-}
-
-func explain(ctx context.Context, engine *dockerengine.Engine, file string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	return engine.Explain("import "+file, err)
+	return id, engine.Explain(ctx, "import "+file, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
 )
 
@@ -99,4 +100,25 @@ func TestImportThatFails(t *testing.T) {
 	if _, _, err := x.Process(ctx, g.run, from(g.live.TinyTar)); err == nil {
 		t.Error("a cancelled import succeeded")
 	}
+}
+
+func TestContract(t *testing.T) {
+	g := newRig(t)
+	name := cty.StringVal(g.name(t, ""))
+	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
+		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		Valid:   componenttest.Configs{"plain": {"repository": name}, "all": {"repository": name, "tag": cty.StringVal("1"), "platform": cty.StringVal("linux/amd64"), "changes": cty.ListVal([]cty.Value{cty.StringVal("USER a")})}},
+		Invalid: componenttest.Configs{"tag in the name": {"repository": cty.StringVal("a:b")}, "bad tag": {"repository": name, "tag": cty.StringVal("a b")}},
+		Input: func(t testing.TB, dir string) *component.Artifact {
+			data, err := os.ReadFile(g.live.TinyTar)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "in.tar")
+			if err := os.WriteFile(file, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			return &component.Artifact{Producer: dockerengine.ProducerBuilder, Files: []component.File{{Path: file, Size: int64(len(data))}}}
+		},
+	})
 }

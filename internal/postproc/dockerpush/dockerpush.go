@@ -140,10 +140,7 @@ func (t *transform) push(ctx context.Context, r component.Run, engine *dockereng
 }
 
 func explain(ctx context.Context, engine *dockerengine.Engine, name string, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		err = cause
-	}
-	wrapped := engine.Explain("push "+name, err)
+	wrapped := engine.Explain(ctx, "push "+name, err)
 	switch {
 	case dockerengine.Lost(err) || ctx.Err() != nil:
 		return wrapped

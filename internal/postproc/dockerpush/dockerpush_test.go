@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
 	"ingot/internal/retry"
 )
@@ -125,4 +126,15 @@ func TestPushRefusals(t *testing.T) {
 	if _, _, err := x.Process(ctx, g.run, g.tagged(t, g.live.Registry)); err == nil {
 		t.Error("a cancelled push succeeded")
 	}
+}
+
+func TestContract(t *testing.T) {
+	g := newRig(t)
+	in := g.tagged(t, g.live.Registry)
+	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
+		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		Valid:   componenttest.Configs{"plain": {}, "with a login": {"login": cty.True, "login_username": cty.StringVal("u"), "login_password": cty.StringVal("p")}},
+		Invalid: componenttest.Configs{"bad platform": {"platform": cty.StringVal("//")}, "half a login": {"login": cty.True}},
+		Input:   func(testing.TB, string) *component.Artifact { return in },
+	})
 }

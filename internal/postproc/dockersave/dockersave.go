@@ -78,20 +78,20 @@ func (t *transform) Process(ctx context.Context, r component.Run, in *component.
 	r.Say("Saving image " + image + " to " + t.path)
 	body, err := engine.ImageSave(ctx, names)
 	if err != nil {
-		return nil, 0, engine.Explain("save image "+image, err)
+		return nil, 0, engine.Explain(ctx, "save image "+image, err)
 	}
 	defer body.Close()
-	size, err := dockerengine.SaveFile(ctx, r, t.path, "Saving "+image, body)
+	file, res, err := dockerengine.SaveFile(ctx, r, t.path, "Saving "+image, body)
 	if err != nil {
-		return nil, 0, engine.Explain(fmt.Sprintf("save image %s to %s", image, t.path), err)
+		return nil, 0, engine.Explain(ctx, fmt.Sprintf("save image %s to %s", image, t.path), err)
 	}
 	out := &component.Artifact{
 		Producer:  dockerengine.ProducerSave,
 		ID:        image,
 		Summary:   "Saved Docker image: " + t.path,
-		Files:     []component.File{{Path: t.path, Size: size}},
+		Files:     []component.File{file},
 		Data:      map[string]cty.Value{},
-		Resources: dockerengine.FileResources(t.path),
+		Resources: []component.Resource{res},
 	}
 	maps.Copy(out.Data, in.Data)
 	return out, component.Keeps, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
 )
 
@@ -70,8 +71,9 @@ func TestSave(t *testing.T) {
 	if tags := manifest(t, file); len(tags) > 0 {
 		t.Errorf("tags %q", tags)
 	}
-	if l := g.journal.leases; len(l) != 1 || !l[0].kept || l[0].res.Kind != component.FileKind {
-		t.Errorf("leases %+v", l)
+	last := g.journal.leases[len(g.journal.leases)-1]
+	if !last.kept || last.res.Kind != component.FileKind || last.res.ID != file {
+		t.Errorf("last lease %+v", last)
 	}
 
 	// A named image keeps its names, and an older file is replaced.
@@ -115,4 +117,14 @@ func TestSaveThatFails(t *testing.T) {
 	if _, _, err := x.Process(t.Context(), g.run, &component.Artifact{Producer: "packer.file"}); err == nil || !strings.Contains(err.Error(), "docker-save") {
 		t.Errorf("a file: %v", err)
 	}
+}
+
+func TestContract(t *testing.T) {
+	g := newRig(t)
+	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
+		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		Valid:   componenttest.Configs{"plain": {"path": cty.StringVal("image.tar")}},
+		Invalid: componenttest.Configs{"a folder": {"path": cty.StringVal("/")}},
+		Input:   func(testing.TB, string) *component.Artifact { return g.tiny(t) },
+	})
 }

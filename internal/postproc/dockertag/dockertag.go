@@ -129,11 +129,20 @@ func (t *transform) Process(ctx context.Context, r component.Run, in *component.
 	}
 	for _, name := range names {
 		out.Images = append(out.Images, component.Image{Provider: "docker", ID: name, Parent: parent(in)})
+		if owns(in, name) {
+			continue // it had the name before
+		}
 		out.Resources = append(out.Resources, component.Resource{
 			Kind: dockerengine.ImageKind, ID: name, Attrs: engine.Endpoint.Attrs(nil),
 		})
 	}
 	return out, component.Requires, nil
+}
+
+func owns(a *component.Artifact, image string) bool {
+	return slices.ContainsFunc(a.Resources, func(r component.Resource) bool {
+		return r.Kind == dockerengine.ImageKind && r.ID == image
+	})
 }
 
 func parent(in *component.Artifact) string {
@@ -152,5 +161,5 @@ func tag(ctx context.Context, engine *dockerengine.Engine, image, name string) e
 	if cerrdefs.IsNotFound(err) {
 		return errors.Join(fmt.Errorf("docker-tag: the image %s is not on the engine at %s any more", image, engine.Endpoint.Host), err)
 	}
-	return engine.Explain("tag image "+image+" as "+name, err)
+	return engine.Explain(ctx, "tag image "+image+" as "+name, err)
 }

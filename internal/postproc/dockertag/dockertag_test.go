@@ -8,6 +8,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
 )
 
@@ -98,4 +99,18 @@ func TestTagRefusals(t *testing.T) {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
+}
+
+func TestContract(t *testing.T) {
+	g := newRig(t)
+	name := cty.StringVal(g.name(t, ""))
+	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
+		New: func() component.PostProcessor { return postProcessor{env: g.env} },
+		Valid: componenttest.Configs{
+			"tags":   {"repository": name, "tags": texts("1", "2"), "force": cty.True},
+			"latest": {"repository": name},
+		},
+		Invalid: componenttest.Configs{"tag in the name": {"repository": cty.StringVal("a:b")}, "bad tag": {"repository": name, "tags": texts("a b")}},
+		Input:   func(testing.TB, string) *component.Artifact { return g.tiny(t) },
+	})
 }
