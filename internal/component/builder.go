@@ -74,6 +74,13 @@ type FactNames interface {
 	FactNames() []string
 }
 
+// DataNames is implemented by a Job that knows at plan time which names its
+// artifact's Data will have beside the machine's facts. Only post-processors
+// see their values.
+type DataNames interface {
+	DataNames() []string
+}
+
 // Preflighter is implemented by a Job that can check permissions, quotas and
 // names before anything is made.
 type Preflighter interface {

@@ -69,6 +69,11 @@ func factNames(job component.Job) map[string]bool {
 			names[n] = true
 		}
 	}
+	if d, ok := job.(component.DataNames); ok {
+		for _, n := range d.DataNames() {
+			names[n] = true
+		}
+	}
 	return names
 }
 
