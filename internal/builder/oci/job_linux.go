@@ -102,7 +102,9 @@ func (j *job) openStore(ctx context.Context, r component.Run) error {
 	if err != nil {
 		return fmt.Errorf("oci: %w", err)
 	}
-	j.store = &base.Store{Root: root, Clock: r.Clock}
+	j.store = &base.Store{Root: root, Clock: r.Clock, Waiting: func(what string, elapsed time.Duration) {
+		r.Emit(component.Waiting{For: what, Elapsed: elapsed})
+	}}
 	builds, err := j.store.Dir("builds")
 	if err != nil {
 		return err
@@ -154,7 +156,7 @@ func (j *job) loadBase(ctx context.Context, r component.Run) (*base.Image, error
 		},
 		Bootstrap: base.Bootstrap{
 			Mirror: p.Mirror, Variant: p.Variant, Packages: p.Packages, Components: p.Components, Refresh: p.Refresh,
-			Epoch: p.epoch, Platform: p.platform, Single: j.ids.Single(), Run: j.hostCommand(r),
+			Epoch: p.epoch, Platform: p.platform, Single: j.ids.Single(), Run: j.hostCommand(r), Say: r.Say,
 		},
 	})
 }

@@ -32,6 +32,8 @@ type Bootstrap struct {
 	// Run runs a program on this machine, as root of the sandbox, and
 	// fails unless it succeeds.
 	Run func(ctx context.Context, args, env []string) error
+	// Say tells the user what is going on.
+	Say func(text string)
 }
 
 // searchPath is where the tools are; they live in sbin, which the PATH of
@@ -56,6 +58,9 @@ func (s *Store) bootstrap(ctx context.Context, suite string, b Bootstrap) (strin
 	}
 	if b.Single {
 		return "", errors.New("without root and without ranges of user ids a Debian root file system cannot be made: install newuidmap (package uidmap) and give this user a range in /etc/subuid and /etc/subgid, or run as root")
+	}
+	if b.Say != nil {
+		b.Say("Making a Debian " + suite + " root file system; this takes a minute or two and is kept in the cache")
 	}
 	tmp, err := os.MkdirTemp(s.Tmp, "bootstrap-")
 	if err != nil {
@@ -156,7 +161,7 @@ func find(name string) string {
 
 // mmdebstrap leaves device nodes out, as published images do.
 func (b Bootstrap) mmdebstrap(tool, suite, arch, file string) []string {
-	args := []string{tool, "--quiet", "--mode=root", "--format=tar", "--variant=" + b.variant(), "--skip=output/dev", "--architectures=" + arch}
+	args := []string{tool, "--mode=root", "--format=tar", "--variant=" + b.variant(), "--skip=output/dev", "--architectures=" + arch}
 	if len(b.Packages) > 0 {
 		args = append(args, "--include="+strings.Join(b.Packages, ","))
 	}

@@ -34,7 +34,15 @@ type Store struct {
 	// Tmp is a directory on the same file system for what is not complete
 	// yet. The caller removes it.
 	Tmp   string
-	Clock retry.Sleeper
+	Clock Clock
+	// Waiting, when set, is told of waits for other builds.
+	Waiting func(what string, elapsed time.Duration)
+}
+
+// Clock is the time as far as the store needs it.
+type Clock interface {
+	retry.Sleeper
+	Now() time.Time
 }
 
 // Dir returns a directory of the store and makes sure that it is there.
@@ -56,6 +64,7 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error
 	if err != nil {
 		return nil, fmt.Errorf("oci cache: %w", err)
 	}
+	begin, told := s.Clock.Now(), time.Duration(0)
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -64,6 +73,10 @@ func (s *Store) Lock(ctx context.Context, name string) (unlock func(), err error
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			_ = f.Close()
 			return nil, fmt.Errorf("oci cache: lock %s: %w", name, err)
+		}
+		if waited := s.Clock.Now().Sub(begin); s.Waiting != nil && waited-told >= 2*time.Second {
+			told = waited
+			s.Waiting("the cache entry "+name+", which another build is making", waited)
 		}
 		if err := s.Clock.Sleep(ctx, 50*time.Millisecond); err != nil {
 			_ = f.Close()
