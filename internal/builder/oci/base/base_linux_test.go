@@ -429,7 +429,7 @@ func TestChainIDs(t *testing.T) {
 func TestBootstrapCommands(t *testing.T) {
 	b := Bootstrap{Variant: "buildd", Mirror: "http://m", Packages: []string{"a", "b"}, Components: []string{"main", "contrib"}}
 	got := strings.Join(b.mmdebstrap("mm", "sid", "amd64", "out.tar"), " ")
-	if want := "mm --quiet --mode=root --format=tar --variant=buildd --skip=output/dev --architectures=amd64 --include=a,b --components=main,contrib sid out.tar http://m"; got != want {
+	if want := "mm --mode=root --format=tar --variant=buildd --skip=output/dev --architectures=amd64 --include=a,b --components=main,contrib sid out.tar http://m"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	args, err := b.debootstrap("de", "sid", "amd64", "dir")
