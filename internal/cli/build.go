@@ -95,6 +95,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		Parallel: f.parallel, OnError: onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, Sensitive: screen.secrets.Add, Release: steps.release,
 	})
+	if errors.As(err, new(errInterrupted)) {
+		err = exitError{exitFailure} // the second interrupt has been answered
+	}
 	err = errors.Join(err, run.close(ctx))
 	if err == nil && (bad || res.Failed() > 0 || res.Interrupted != nil) {
 		err = exitError{exitFailure} // said already

@@ -175,6 +175,7 @@ func (r *run) runAll(ctx context.Context, builds []*plan.Build) []BuildResult {
 		slots <- struct{}{}
 		if ctx.Err() != nil {
 			results[i] = BuildResult{Addr: b.Addr, Err: errNotStarted}
+			r.sink(component.Origin{Build: b.Addr}).Emit(component.BuildEnded{Err: errNotStarted})
 			<-slots
 			continue
 		}

@@ -71,8 +71,12 @@ func (p *processes) reap() {
 // graceful is how long processes have to end themselves before they are killed.
 const graceful = 2 * time.Second
 
-// endAll ends every process in the namespace but this one.
+// endAll ends every process in the namespace but this one. Outside a namespace
+// of its own "every process" would be the whole machine: it does nothing there.
 func (p *processes) endAll() {
+	if os.Getpid() != 1 {
+		return
+	}
 	deadline := time.NewTimer(graceful)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
@@ -99,6 +103,9 @@ func (p *processes) endAll() {
 // killTree kills a command, its session and its descendants. Pids are read
 // again until none is left, since a process may fork meanwhile.
 func killTree(root *layers.Root, pid int) {
+	if pid <= 1 {
+		return // minus one would be everybody
+	}
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 	for range 100 {
 		found := false
