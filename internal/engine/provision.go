@@ -29,7 +29,7 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 			err = sealer.SealStep(ctx, b.rt, component.StepInfo{Type: step.Addr.Type, Name: step.Addr.Name, Index: i})
 		}
 		if err != nil {
-			return b.provisionFailed(ctx, comm, err)
+			return b.provisionFailed(comm, err)
 		}
 	}
 	if f, ok := comm.(component.Finisher); ok {
@@ -60,7 +60,7 @@ func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm compone
 	}
 }
 
-func (b *build) provisionFailed(ctx context.Context, comm component.Communicator, cause error) error {
+func (b *build) provisionFailed(comm component.Communicator, cause error) error {
 	clean := b.plan.ErrorCleanup
 	if clean == nil || b.leave || b.o.OnError == Abort {
 		return cause
