@@ -114,7 +114,7 @@ func (c *communicator) Run(ctx context.Context, cmd component.Command) (componen
 	go func() { // ends soon after ctx
 		s := &shell{m: c.m, tty: cmd.PTY}
 		env := []string{"HOME=" + home, "USER=" + user, "PATH=/usr/bin:/bin"}
-		code, err := s.run(ctx, cmd.Line, "/root", env, nil, stdin, out, errs)
+		code, err := s.run(ctx, "sh", cmd.Line, "/root", env, nil, stdin, out, errs)
 		ended <- result{code, err}
 	}()
 	var r result

@@ -48,10 +48,10 @@ type shell struct {
 	tty bool
 }
 
-// run interprets a script. It returns the exit code, or a killed error, or
-// ctx's.
-func (s *shell) run(ctx context.Context, script, dir string, env []string, args []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(script), "")
+// run interprets a script that sees name as $0. It returns the exit code, or a
+// killed error, or ctx's.
+func (s *shell) run(ctx context.Context, name, script, dir string, env []string, args []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(script), name)
 	if err != nil {
 		fmt.Fprintf(stderr, "sh: %v\n", err)
 		return 2, nil
@@ -157,12 +157,12 @@ func (s *shell) subshell(ctx context.Context, hc interp.HandlerContext, p *Proce
 		flags = append(flags, "set "+args[0]+"\n")
 		args = args[1:]
 	}
-	var text string
+	text, name := "", p.Args[0]
 	switch {
 	case len(args) > 1 && args[0] == "-c":
 		text, args = args[1], args[2:]
 		if len(args) > 0 {
-			args = args[1:]
+			name, args = args[0], args[1:]
 		}
 	case len(args) > 0 && args[0] != "-c" && args[0] != "--":
 		body, _, err := s.m.ReadFile(p.Path(args[0]))
@@ -170,7 +170,7 @@ func (s *shell) subshell(ctx context.Context, hc interp.HandlerContext, p *Proce
 			fmt.Fprintf(p.Stderr, "sh: %v\n", err)
 			return interp.ExitStatus(127)
 		}
-		text, args = string(body), args[1:]
+		text, name, args = string(body), args[0], args[1:]
 	default:
 		body, err := io.ReadAll(p.Stdin)
 		if err != nil {
@@ -178,7 +178,7 @@ func (s *shell) subshell(ctx context.Context, hc interp.HandlerContext, p *Proce
 		}
 		text = string(body)
 	}
-	return s.nested(ctx, hc, p, strings.Join(flags, "")+text, args)
+	return s.nested(ctx, hc, p, name, strings.Join(flags, "")+text, args)
 }
 
 // script runs an executable file. It must be for a POSIX shell.
@@ -208,17 +208,17 @@ func (s *shell) script(ctx context.Context, hc interp.HandlerContext, p *Process
 		}
 		body = append([]byte(prefix), body...)
 	}
-	return s.nested(ctx, hc, p, string(body), p.Args[1:])
+	return s.nested(ctx, hc, p, p.Args[0], string(body), p.Args[1:])
 }
 
-func (s *shell) nested(ctx context.Context, hc interp.HandlerContext, p *Process, text string, args []string) error {
+func (s *shell) nested(ctx context.Context, hc interp.HandlerContext, p *Process, name, text string, args []string) error {
 	var env []string
 	for name, v := range hc.Env.Each {
 		if v.Exported && v.Kind == expand.String {
 			env = append(env, name+"="+v.Str)
 		}
 	}
-	code, err := s.run(ctx, text, hc.Dir, env, args, p.Stdin, p.Stdout, p.Stderr)
+	code, err := s.run(ctx, name, text, hc.Dir, env, args, p.Stdin, p.Stdout, p.Stderr)
 	if err != nil {
 		var k killed
 		if errors.As(err, &k) {

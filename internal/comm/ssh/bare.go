@@ -47,18 +47,18 @@ func (b bare) try(ways []mover, f func(mover) error) error {
 func (b bare) forFiles() []mover {
 	switch b.c.connection.SSHFileTransferMethod {
 	case "scp":
-		return []mover{scpMover{b.c}}
+		return []mover{scpMover(b)}
 	case "sftp":
-		return []mover{sftpMover{b.c}}
+		return []mover{sftpMover(b)}
 	}
-	return []mover{sftpMover{b.c}, scpMover{b.c}}
+	return []mover{sftpMover(b), scpMover(b)}
 }
 
 func (b bare) forTrees() []mover {
 	if b.c.connection.SSHFileTransferMethod == "sftp" || !b.c.facts.posix {
-		return []mover{sftpMover{b.c}}
+		return []mover{sftpMover(b)}
 	}
-	return []mover{sftpMover{b.c}, scpMover{b.c}}
+	return []mover{sftpMover(b), scpMover(b)}
 }
 
 func (b bare) put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {

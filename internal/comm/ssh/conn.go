@@ -54,9 +54,6 @@ func (c *watchedConn) limited(what string, io func() (int, error)) (int, error) 
 	return n, err
 }
 
-// answered reports whether anything was received at all.
-func (c *watchedConn) answered() bool { return c.heard.Load() != 0 }
-
 // silence is how long nothing has been received.
 func (c *watchedConn) silence() time.Duration {
 	return time.Since(time.Unix(0, c.heard.Load()))
