@@ -1,11 +1,13 @@
 package shell
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"ingot/internal/component"
 	"ingot/internal/shellenv"
@@ -27,6 +29,10 @@ func (s *step) oneTrip(ctx context.Context, t component.Target, src source, env 
 		return component.Exit{}, final(err)
 	}
 	defer body.Close()
+	script, short, err := shortText(body, size)
+	if err != nil {
+		return component.Exit{}, final(fmt.Errorf("script: %w", err))
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	dog := newWatchdog(s.StartRetryTimeout, func() {
@@ -34,11 +40,17 @@ func (s *step) oneTrip(ctx context.Context, t component.Target, src source, env 
 	})
 	defer dog.stop()
 	begun := newStart(dog.stop)
-	line, preamble, err := s.compose(t, env, at, begun.marker, size)
+	line, preamble, err := s.compose(t, env, at, begun.marker, size, short)
 	if err != nil {
 		return component.Exit{}, final(err)
 	}
-	in := newUpload(io.MultiReader(strings.NewReader(preamble), body), int64(len(preamble))+size, dog)
+	length := int64(len(preamble)) + size
+	if short {
+		// No line feed behind it: then every byte that is cut off shows.
+		script = io.MultiReader(script, strings.NewReader(begun.marker))
+		length += int64(len(begun.marker))
+	}
+	in := newUpload(io.MultiReader(strings.NewReader(preamble), script), length, dog)
 	outLines, errLines := component.NewLineWriter(t.Events, component.Stdout), component.NewLineWriter(t.Events, component.Stderr)
 	out, errOut := &gate{start: begun, next: outLines}, &gate{start: begun, next: errLines}
 	exit, err := t.Comm.Run(ctx, component.Command{Line: line, Stdin: in, Stdout: out, Stderr: errOut})
@@ -57,6 +69,22 @@ func (s *step) oneTrip(ctx context.Context, t component.Target, src source, env 
 	return exit, notStarted(err)
 }
 
+// shortLimit is the size up to which a script is read by the machine's shell
+// itself. That takes a system call per byte, but spares the processes that
+// copying and counting take, which cost more.
+const shortLimit = 2 << 10
+
+// shortText returns a reader of the script, and whether it is short and
+// consists of whole lines of text.
+func shortText(body io.Reader, size int64) (io.Reader, bool, error) {
+	if size > shortLimit {
+		return body, false, nil
+	}
+	data, err := io.ReadAll(body)
+	lines := bytes.HasSuffix(data, []byte("\n")) && !bytes.Contains(data, []byte{0}) && utf8.Valid(data)
+	return bytes.NewReader(data), lines, err
+}
+
 // compose builds the command and what precedes the script on its standard
 // input: the environment and a line with the marker.
 //
@@ -65,7 +93,7 @@ func (s *step) oneTrip(ctx context.Context, t component.Target, src source, env 
 // through eval, so that nothing in it (a comment, exec, exit, a stray quote)
 // reaches the removal behind it. The trap lets the shell outlive a signal to
 // its process group for the same reason.
-func (s *step) compose(t component.Target, env shellenv.Env, at remote, marker string, size int64) (line, preamble string, err error) {
+func (s *step) compose(t component.Target, env shellenv.Env, at remote, marker string, size int64, lines bool) (line, preamble string, err error) {
 	script := shellenv.Quote(at.script)
 	remove := ":"
 	if !s.SkipClean {
@@ -75,12 +103,15 @@ func (s *step) compose(t component.Target, env shellenv.Env, at remote, marker s
 	b.WriteString("trap : HUP INT TERM\n")
 	run := "exec " + script
 	read := ""
+	whole := " && [ \"$(wc -c < " + script + ")\" -eq " + strconv.FormatInt(size, 10) + " ]"
 	put := "cat > " + script
+	if lines {
+		put, whole = copyLines(marker, script), "" // the marker proves the end
+	}
 	switch {
 	case at.envFile != "":
 		preamble = s.variables(env)
-		put = "while " + readLine(marker) + "; do printf '%s\\n' \"$ingot_l\"; done > " + shellenv.Quote(at.envFile) +
-			" && [ \"$ingot_l\" = " + marker + " ] && " + put
+		put = copyLines(marker, shellenv.Quote(at.envFile)) + " && " + put
 	case s.ExecuteCommand == "" && s.Format == "":
 		// Variables travel apart from the command, whose text other users
 		// of the machine and its audit log can see.
@@ -104,11 +135,17 @@ func (s *step) compose(t component.Target, env shellenv.Env, at remote, marker s
 		run = "eval " + quoteAlways(s.variables(env)+script)
 	}
 	b.WriteString(read + "(umask 077; " + put +
-		" && [ \"$(wc -c < " + script + ")\" -eq " + strconv.FormatInt(size, 10) + " ] && chmod 0755 " + script +
+		whole + " && chmod 0755 " + script +
 		") && echo " + marker + " >&2 || { " + removal(at.files()) + "; exit " + strconv.Itoa(uploadFailed) + "; }\n")
 	b.WriteString("(" + run + "\n) </dev/null\n")
 	b.WriteString("ingot_rc=$?; " + remove + "; exit $ingot_rc")
 	return b.String(), preamble, nil
+}
+
+// copyLines copies lines of the standard input to a file, up to a line that is
+// the marker, and fails when there is none.
+func copyLines(marker, file string) string {
+	return "while " + readLine(marker) + "; do printf '%s\\n' \"$ingot_l\"; done > " + file + " && [ \"$ingot_l\" = " + marker + " ]"
 }
 
 func readLine(marker string) string {
