@@ -14,7 +14,7 @@ import (
 var filesystemCases = map[string][]evalCase{
 	"abspath": {
 		{`startswith(abspath("x/../y"), "/")`, `true`},
-		{`endswith(abspath("x/../y"), "/work/y")`, `true`},
+		{`endswith(abspath("x/../y"), "work/y")`, `true`},
 		{`abspath("/a/./b")`, `"/a/b"`},
 	},
 	"basename": {{`basename("a/b.txt")`, `"b.txt"`}, {`basename("")`, `"."`}, {`basename("a/")`, `"a"`}},
