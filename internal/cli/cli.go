@@ -66,7 +66,7 @@ func Main(args []string, streams Streams) int {
 	line := normaliseFlags(root, args[1:])
 	line, a.machineReadable = takeFlag(line, "--machine-readable")
 	if len(line) == 0 {
-		fmt.Fprint(streams.Out, root.UsageString())
+		fmt.Fprintf(streams.Out, "%s\n\n%s", root.Long, root.UsageString())
 		return exitUsage
 	}
 	root.SetArgs(line)
@@ -90,11 +90,21 @@ func (a *app) report(root *cobra.Command, err error) int {
 		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s\nRun '%s -help' for all flags.\n", usage.error, usage.cmd.UseLine(), usage.cmd.CommandPath())
 		return exitFailure
 	case strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s", err, root.UsageString())
+		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s", notYet(err), root.UsageString())
 		return exitUsage
 	}
 	fmt.Fprintf(a.streams.Err, "Error: %v\n", err)
 	return exitFailure
+}
+
+// notYet explains why a command of Packer's is unknown.
+func notYet(err error) error {
+	for _, name := range []string{"init", "fmt", "console", "fix", "hcl2_upgrade", "plugins", "verify-attestation"} {
+		if strings.HasPrefix(err.Error(), fmt.Sprintf("unknown command %q", name)) {
+			return fmt.Errorf("%w: Packer's command %q is not available yet (docs/compatibility.md)", err, name)
+		}
+	}
+	return err
 }
 
 func (a *app) rootCommand(name string) *cobra.Command {
@@ -102,7 +112,7 @@ func (a *app) rootCommand(name string) *cobra.Command {
 		name = "ingot"
 	}
 	root := &cobra.Command{
-		Use:   name,
+		Use:   name + " COMMAND",
 		Short: "Build identical machine images for many platforms from one template",
 		Long: `Ingot builds machine images from templates (HCL2, *.pkr.hcl). It runs Packer
 templates unchanged, removes what a crashed run left behind, and says what it
@@ -112,9 +122,11 @@ waits for.
   ingot validate .         find mistakes without building
   ingot reap               remove what crashed runs left behind`,
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Version:       version,
-		Args:          cobra.NoArgs,
+		// The flags of the root are of no use in its usage line.
+		DisableFlagsInUseLine: true,
+		SilenceUsage:          true,
+		Version:               version,
+		Args:                  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("a command is missing"), cmd}
 		},
