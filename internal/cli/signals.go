@@ -12,7 +12,7 @@ import (
 // errInterrupted is the cause of contexts that a signal ended.
 type errInterrupted struct{ sig os.Signal }
 
-func (e errInterrupted) Error() string { return "interrupted by " + e.sig.String() }
+func (e errInterrupted) Error() string { return "cancelled: received " + e.sig.String() }
 
 // ladder is what Ctrl-C does: the first signal stops the work and releases
 // what it holds, the second gives up the release (the journal remembers what

@@ -64,7 +64,8 @@ type (
 		RunID  string
 		Builds []addr.Build
 	}
-	// RunEnded closes a run. Interrupted is the signal's name, if any.
+	// RunEnded closes a run. Interrupted says why it was cancelled, "" if it was
+	// not.
 	RunEnded struct {
 		Duration    time.Duration
 		Failed      int
