@@ -12,7 +12,18 @@ import (
 // errInterrupted is the cause of contexts that a signal ended.
 type errInterrupted struct{ sig os.Signal }
 
-func (e errInterrupted) Error() string { return "cancelled: received " + e.sig.String() }
+func (e errInterrupted) Error() string {
+	name := e.sig.String()
+	switch e.sig {
+	case os.Interrupt:
+		name = "Ctrl-C"
+	case syscall.SIGTERM:
+		name = "SIGTERM"
+	case syscall.SIGHUP:
+		name = "SIGHUP"
+	}
+	return "interrupted by " + name
+}
 
 // ladder is what Ctrl-C does: the first signal stops the work and releases
 // what it holds, the second gives up the release (the journal remembers what
