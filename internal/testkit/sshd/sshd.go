@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package sshd is an SSH server inside the test process. It runs commands on
 // this machine, or lets the test answer them, and can be told to refuse parts
 // of the protocol, to fall silent and to drop its connections.
