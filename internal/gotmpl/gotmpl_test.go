@@ -1,0 +1,73 @@
+package gotmpl
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+var vars = Vars{
+	BuildName: "web", BuildType: "docker", CoreVersion: "1.16.0", Start: time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
+	Build: map[string]string{"ID": "i-1"},
+}
+
+func TestRender(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain":                           "plain",
+		"{{build_name}}-{{build_type}}":   "web-docker",
+		"{{timestamp}}":                   "1770091506",
+		"{{isotime}}":                     "2026-02-03T04:05:06Z",
+		"{{isotime `2006-01-02`}}":        "2026-02-03",
+		"{{strftime `%Y`}}":               "2026",
+		"{{build `ID`}}":                  "i-1",
+		"{{packer_version}}":              "1.16.0",
+		"{{.Path}} {{upper .Path}}":       "p P",
+		"{{split `a-b-c` `-` 1}}":         "b",
+		"{{replace `a` `b` 1 `aa`}}":      "ba",
+		"{{replace_all `a` `b` `aa`}}":    "bb",
+		"{{clean_resource_name `a b:c`}}": "a-b-c",
+		"{{ `{{` }}literal}}":             "{{literal}}",
+	} {
+		got, err := Render(in, vars, map[string]string{"Path": "p"})
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func TestRenderRefuses(t *testing.T) {
+	for in, want := range map[string]string{
+		"{{.Pth}}":            ".Path",
+		"{{.Path":             "template text",
+		"{{user `x`}}":        "${var.NAME}",
+		"{{template_dir}}":    "${path.root}",
+		"{{nothing}}":         "nothing",
+		"{{build `Nope`}}":    "ID",
+		"{{split `a` `-` 3}}": "no part 3",
+	} {
+		got, err := Render(in, vars, map[string]string{"Path": "p"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v; want an error with %q", in, got, err, want)
+		}
+	}
+}
+
+func TestBuildDataIsNotKnownAtFirst(t *testing.T) {
+	v := vars
+	v.Build = nil
+	if _, err := Render("{{build `ID`}}", v, nil); !errors.Is(err, ErrNotYetKnown) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzRender(f *testing.F) {
+	f.Add("{{.Path}}{{build `ID`}}")
+	f.Add("{{range")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := Render(text, vars, map[string]string{"Path": "p"})
+		if err == nil && !HasAction(text) && got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	})
+}
