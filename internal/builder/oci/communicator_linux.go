@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"ingot/internal/builder/oci/sandbox"
 	"ingot/internal/component"
@@ -105,25 +106,51 @@ func (c *communicator) Put(ctx context.Context, dst string, src io.Reader, meta 
 	if !meta.ModTime.IsZero() {
 		mtime = meta.ModTime.UnixNano()
 	}
-	counted := &countingReader{r: src}
-	if err := c.box.Put(ctx, dst, counted, mode, mtime); err != nil {
-		return fmt.Errorf("oci: write %s: %w", dst, lost(err))
+	watched := &watchedReader{r: src}
+	if err := c.box.Put(ctx, dst, watched, mode, mtime); err != nil {
+		return fmt.Errorf("oci: write %s: %w", dst, watched.reason(lost(err)))
 	}
-	if meta.Size >= 0 && counted.n != meta.Size {
-		return fmt.Errorf("oci: write %s: got %d bytes instead of the %d that were announced", dst, counted.n, meta.Size)
+	if n := watched.count(); meta.Size >= 0 && n != meta.Size {
+		return fmt.Errorf("oci: write %s: got %d bytes instead of the %d that were announced", dst, n, meta.Size)
 	}
 	return nil
 }
 
-type countingReader struct {
+// watchedReader notes how much was read and how reading failed. The sandbox may
+// answer that the data was cut off before the reading side is heard.
+type watchedReader struct {
 	r io.Reader
-	n int64
+
+	mu  sync.Mutex // guards what follows
+	n   int64
+	err error
 }
 
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n += int64(n)
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
 	return n, err
+}
+
+func (w *watchedReader) count() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.n
+}
+
+// reason is the source's own error if it had one, and otherwise err.
+func (w *watchedReader) reason(err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	return err
 }
 
 // Get reads a regular file.
@@ -146,8 +173,9 @@ func (c *communicator) PutTree(ctx context.Context, dst string, archive io.Reade
 		return err
 	}
 	defer done()
-	if err := c.box.PutTree(ctx, dst, archive); err != nil {
-		return fmt.Errorf("oci: write folder %s: %w", dst, lost(err))
+	watched := &watchedReader{r: archive}
+	if err := c.box.PutTree(ctx, dst, watched); err != nil {
+		return fmt.Errorf("oci: write folder %s: %w", dst, watched.reason(lost(err)))
 	}
 	return nil
 }

@@ -173,6 +173,7 @@ func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
 		if p.left() <= 0 {
 			return nil, w.timedOut(attempt-1, last)
 		}
+		before := w.current()
 		got, err := a.attempt(ctx, w, p)
 		if err == nil {
 			return got, nil
@@ -183,6 +184,11 @@ func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
 		var stop errFinal
 		if errors.As(err, &stop) {
 			return nil, stop.error
+		}
+		if last != nil && p.left() <= 0 && errors.As(err, new(slowError)) {
+			// The end of the time cut this attempt short; the one before
+			// says more about what is wrong.
+			return nil, w.ended(before, attempt-1, last)
 		}
 		last = err
 		w.failed(err)

@@ -161,10 +161,15 @@ func (w *watch) current() stage {
 
 // timedOut makes the error for giving up.
 func (w *watch) timedOut(attempts int, last error) error {
+	return w.ended(w.current(), attempts, last)
+}
+
+// ended is timedOut for an attempt that had come to stage s.
+func (w *watch) ended(s stage, attempts int, last error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return &WaitError{
-		Stage: w.now.name(w.target), Hint: w.now.hint(),
+		Stage: s.name(w.target), Hint: s.hint(),
 		Elapsed: w.r.Clock.Now().Sub(w.begin), Attempts: attempts, Last: last,
 	}
 }
