@@ -76,19 +76,15 @@ func (l *link) patientOpen(ctx context.Context) (*session, error) {
 
 // open opens a session at once.
 func (l *link) open(ctx context.Context) (*session, error) {
-	type result struct {
-		s   *session
-		err error
-	}
-	done := make(chan result, 1)
+	done := make(chan opened, 1)
 	go func() { // ends with the connection at the latest
 		ch, reqs, err := l.client.OpenChannel("session", nil)
 		if err != nil {
-			done <- result{err: err}
+			done <- opened{err: err}
 			return
 		}
 		l.sessions.Add(1)
-		done <- result{s: &session{l: l, ch: ch, reqs: reqs, free: func() {}}}
+		done <- opened{s: &session{l: l, ch: ch, reqs: reqs, free: func() {}}}
 	}()
 	select {
 	case r := <-done:
@@ -104,13 +100,27 @@ func (l *link) open(ctx context.Context) (*session, error) {
 		_ = l.client.Close()
 		<-l.down
 		return nil, l.lost()
+	case <-l.down:
+		// The library may wait for ever for the answer to a channel that is
+		// opened while its connection is being taken down.
+		go closeLate(done)
+		return nil, l.lost()
 	case <-ctx.Done():
-		go func() {
-			if r := <-done; r.s != nil {
-				r.s.close()
-			}
-		}()
+		go closeLate(done)
 		return nil, context.Cause(ctx)
+	}
+}
+
+// opened is the answer to a request for a session.
+type opened struct {
+	s   *session
+	err error
+}
+
+// closeLate closes a session that is opened after all.
+func closeLate(done <-chan opened) {
+	if o := <-done; o.s != nil {
+		o.s.close()
 	}
 }
 

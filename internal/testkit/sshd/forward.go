@@ -109,7 +109,7 @@ func (f *forwarder) accept(l net.Listener, host string, port uint32) {
 			return
 		}
 		from := in.RemoteAddr().(*net.TCPAddr)
-		ch, reqs, err := f.conn.OpenChannel("forwarded-tcpip", ssh.Marshal(&struct {
+		ch, reqs, err := f.openChannel("forwarded-tcpip", ssh.Marshal(&struct {
 			Host     string
 			Port     uint32
 			FromHost string
@@ -121,6 +121,28 @@ func (f *forwarder) accept(l net.Listener, host string, port uint32) {
 		}
 		go ssh.DiscardRequests(reqs)
 		f.all.Go(func() { f.join(ch, in) })
+	}
+}
+
+// openChannel gives up when the connection ends. The library does not always:
+// a channel that is opened while its connection is being taken down may wait
+// for an answer for ever.
+func (f *forwarder) openChannel(kind string, data []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	type opened struct {
+		ch   ssh.Channel
+		reqs <-chan *ssh.Request
+		err  error
+	}
+	answer := make(chan opened, 1)
+	go func() {
+		ch, reqs, err := f.conn.OpenChannel(kind, data)
+		answer <- opened{ch, reqs, err}
+	}()
+	select {
+	case o := <-answer:
+		return o.ch, o.reqs, o.err
+	case <-f.done:
+		return nil, nil, net.ErrClosed
 	}
 }
 
