@@ -13,6 +13,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
+	"ingot/internal/testkit/dockerrig"
 )
 
 func TestPlan(t *testing.T) {
@@ -43,16 +44,16 @@ func TestPlan(t *testing.T) {
 }
 
 func TestImport(t *testing.T) {
-	g := newRig(t)
-	name := g.name(t, "")
-	in := &component.Artifact{Producer: dockerengine.ProducerBuilder, Files: []component.File{{Path: g.live.TinyTar}}}
-	x := &transform{env: g.env, config: config{Repository: name, Tag: "v1", Platform: "linux/" + "amd64",
+	g := dockerrig.New(t)
+	name := g.Name(t, "")
+	in := &component.Artifact{Producer: dockerengine.ProducerBuilder, Files: []component.File{{Path: g.Live.TinyTar}}}
+	x := &transform{env: g.Env, config: config{Repository: name, Tag: "v1", Platform: "linux/" + "amd64",
 		Changes: []string{"USER nobody", "ENV A b", `CMD ["/bin/sh"]`, "LABEL k=v"}}}
-	out, use, err := x.Process(t.Context(), g.run, in)
+	out, use, err := x.Process(t.Context(), g.Run, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := g.engine.ImageInspect(t.Context(), name+":v1")
+	img, err := g.Engine.ImageInspect(t.Context(), name+":v1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,14 +63,14 @@ func TestImport(t *testing.T) {
 	if img.Config.User != "nobody" || !slices.Contains(img.Config.Env, "A=b") || img.Config.Labels["k"] != "v" || !slices.Equal(img.Config.Cmd, []string{"/bin/sh"}) {
 		t.Errorf("config %+v", img.Config)
 	}
-	l := g.journal.leases[0]
-	if !l.kept || l.res.ID != img.ID || img.Comment != l.res.Token || l.res.Attrs[dockerengine.AttrName] != name+":v1" {
+	l := g.Journal.Leases[0]
+	if !l.Kept || l.Res.ID != img.ID || img.Comment != l.Res.Token || l.Res.Attrs[dockerengine.AttrName] != name+":v1" {
 		t.Errorf("lease %+v, comment %q", l, img.Comment)
 	}
-	last, ok := g.events[len(g.events)-1].(component.Progress)
-	st, _ := os.Stat(g.live.TinyTar)
+	last, ok := g.Events[len(g.Events)-1].(component.Progress)
+	st, _ := os.Stat(g.Live.TinyTar)
 	if !ok || !last.Finished || last.Done != st.Size() || last.Total != st.Size() {
-		t.Errorf("last event %+v", g.events[len(g.events)-1])
+		t.Errorf("last event %+v", g.Events[len(g.Events)-1])
 	}
 	if tags, err := dockerengine.Tags(out); err != nil || !slices.Equal(tags, []string{name + ":v1"}) {
 		t.Errorf("tags %q, %v", tags, err)
@@ -77,8 +78,8 @@ func TestImport(t *testing.T) {
 }
 
 func TestImportThatFails(t *testing.T) {
-	g := newRig(t)
-	x := &transform{env: g.env, config: config{Repository: g.name(t, "")}}
+	g := dockerrig.New(t)
+	x := &transform{env: g.Env, config: config{Repository: g.Name(t, "")}}
 	broken := filepath.Join(t.TempDir(), "broken.tar")
 	if err := os.WriteFile(broken, []byte(strings.Repeat("no tar at all ", 1000)), 0o644); err != nil {
 		t.Fatal(err)
@@ -90,27 +91,27 @@ func TestImportThatFails(t *testing.T) {
 		}
 		return a
 	}
-	for _, in := range []*component.Artifact{from(broken), from(broken + ".none"), from(), from(broken, broken), g.tiny(t)} {
-		if _, _, err := x.Process(t.Context(), g.run, in); err == nil {
+	for _, in := range []*component.Artifact{from(broken), from(broken + ".none"), from(), from(broken, broken), g.Tiny(t)} {
+		if _, _, err := x.Process(t.Context(), g.Run, in); err == nil {
 			t.Errorf("%+v was imported", in)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := x.Process(ctx, g.run, from(g.live.TinyTar)); err == nil {
+	if _, _, err := x.Process(ctx, g.Run, from(g.Live.TinyTar)); err == nil {
 		t.Error("a cancelled import succeeded")
 	}
 }
 
 func TestContract(t *testing.T) {
-	g := newRig(t)
-	name := cty.StringVal(g.name(t, ""))
+	g := dockerrig.New(t)
+	name := cty.StringVal(g.Name(t, ""))
 	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
-		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		New:     func() component.PostProcessor { return postProcessor{env: g.Env} },
 		Valid:   componenttest.Configs{"plain": {"repository": name}, "all": {"repository": name, "tag": cty.StringVal("1"), "platform": cty.StringVal("linux/amd64"), "changes": cty.ListVal([]cty.Value{cty.StringVal("USER a")})}},
 		Invalid: componenttest.Configs{"tag in the name": {"repository": cty.StringVal("a:b")}, "bad tag": {"repository": name, "tag": cty.StringVal("a b")}},
 		Input: func(t testing.TB, dir string) *component.Artifact {
-			data, err := os.ReadFile(g.live.TinyTar)
+			data, err := os.ReadFile(g.Live.TinyTar)
 			if err != nil {
 				t.Fatal(err)
 			}

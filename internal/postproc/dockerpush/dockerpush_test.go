@@ -14,6 +14,7 @@ import (
 	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
 	"ingot/internal/retry"
+	"ingot/internal/testkit/dockerrig"
 )
 
 func TestPlan(t *testing.T) {
@@ -44,12 +45,12 @@ func TestPlan(t *testing.T) {
 }
 
 // tagged is the artifact of docker-tag.
-func (g *rig) tagged(t *testing.T, registry string) *component.Artifact {
+func tagged(g *dockerrig.Rig, t *testing.T, registry string) *component.Artifact {
 	t.Helper()
-	name := g.name(t, registry+"/")
+	name := g.Name(t, registry+"/")
 	names := []string{name + ":1", name + ":2"}
 	for _, n := range names {
-		if _, err := g.engine.ImageTag(t.Context(), client.ImageTagOptions{Source: g.live.TinyImage, Target: n}); err != nil {
+		if _, err := g.Engine.ImageTag(t.Context(), client.ImageTagOptions{Source: g.Live.TinyImage, Target: n}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,8 +58,8 @@ func (g *rig) tagged(t *testing.T, registry string) *component.Artifact {
 }
 
 // pullable reports whether the registry has the image.
-func (g *rig) pullable(name, auth string) error {
-	stream, err := g.engine.ImagePull(context.Background(), name, client.ImagePullOptions{RegistryAuth: auth})
+func pullable(g *dockerrig.Rig, name, auth string) error {
+	stream, err := g.Engine.ImagePull(context.Background(), name, client.ImagePullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err
 	}
@@ -66,9 +67,9 @@ func (g *rig) pullable(name, auth string) error {
 }
 
 func TestPush(t *testing.T) {
-	g := newRig(t)
-	in := g.tagged(t, g.live.Registry)
-	out, use, err := (&transform{env: g.env}).Process(t.Context(), g.run, in)
+	g := dockerrig.New(t)
+	in := tagged(g, t, g.Live.Registry)
+	out, use, err := (&transform{env: g.Env}).Process(t.Context(), g.Run, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,61 +79,61 @@ func TestPush(t *testing.T) {
 	if d := out.Data[dockerengine.DataDigest].AsString(); !strings.HasPrefix(d, "sha256:") || !strings.Contains(out.Summary, d) {
 		t.Errorf("digest %q in %q", d, out.Summary)
 	}
-	if !slices.ContainsFunc(g.events, func(e component.Event) bool {
+	if !slices.ContainsFunc(g.Events, func(e component.Event) bool {
 		p, ok := e.(component.Progress)
 		return ok && p.Finished
 	}) {
 		t.Error("no transfer was reported as finished")
 	}
 	for _, name := range []string{in.ID, strings.TrimSuffix(in.ID, "2") + "1"} {
-		if err := g.pullable(name, ""); err != nil {
+		if err := pullable(g, name, ""); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
 func TestPushWithLogin(t *testing.T) {
-	g := newRig(t)
-	in := g.tagged(t, g.live.AuthRegistry)
-	_, _, err := (&transform{env: g.env}).Process(t.Context(), g.run, in)
+	g := dockerrig.New(t)
+	in := tagged(g, t, g.Live.AuthRegistry)
+	_, _, err := (&transform{env: g.Env}).Process(t.Context(), g.Run, in)
 	if err == nil || retry.ClassOf(err) != retry.Permission || !strings.Contains(err.Error(), "login_username") {
 		t.Errorf("without login: %v", err)
 	}
-	x := &transform{env: g.env, login: dockerengine.Login{Login: true, Username: g.live.AuthUser, Password: "wrong"}}
-	if _, _, err := x.Process(t.Context(), g.run, in); err == nil || retry.ClassOf(err) != retry.Permission || strings.Contains(err.Error(), "wrong") {
+	x := &transform{env: g.Env, login: dockerengine.Login{Login: true, Username: g.Live.AuthUser, Password: "wrong"}}
+	if _, _, err := x.Process(t.Context(), g.Run, in); err == nil || retry.ClassOf(err) != retry.Permission || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	x.login.Password = g.live.AuthPassword
-	if _, _, err := x.Process(t.Context(), g.run, in); err != nil {
+	x.login.Password = g.Live.AuthPassword
+	if _, _, err := x.Process(t.Context(), g.Run, in); err != nil {
 		t.Errorf("with login: %v", err)
 	}
-	if entries, _ := os.ReadDir(g.env("DOCKER_CONFIG")); len(entries) > 0 {
+	if entries, _ := os.ReadDir(g.Env("DOCKER_CONFIG")); len(entries) > 0 {
 		t.Errorf("the login was written down: %v", entries)
 	}
 }
 
 func TestPushRefusals(t *testing.T) {
-	g := newRig(t)
-	x := &transform{env: g.env}
-	if _, _, err := x.Process(t.Context(), g.run, g.tiny(t)); err == nil || !strings.Contains(err.Error(), "docker-tag") {
+	g := dockerrig.New(t)
+	x := &transform{env: g.Env}
+	if _, _, err := x.Process(t.Context(), g.Run, g.Tiny(t)); err == nil || !strings.Contains(err.Error(), "docker-tag") {
 		t.Errorf("an image without a name: %v", err)
 	}
-	gone := &component.Artifact{Producer: dockerengine.ProducerTag, ID: g.live.Registry + "/ingot-test/none:1"}
-	if _, _, err := x.Process(t.Context(), g.run, gone); err == nil {
+	gone := &component.Artifact{Producer: dockerengine.ProducerTag, ID: g.Live.Registry + "/ingot-test/none:1"}
+	if _, _, err := x.Process(t.Context(), g.Run, gone); err == nil {
 		t.Error("an image that is not there was pushed")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := x.Process(ctx, g.run, g.tagged(t, g.live.Registry)); err == nil {
+	if _, _, err := x.Process(ctx, g.Run, tagged(g, t, g.Live.Registry)); err == nil {
 		t.Error("a cancelled push succeeded")
 	}
 }
 
 func TestContract(t *testing.T) {
-	g := newRig(t)
-	in := g.tagged(t, g.live.Registry)
+	g := dockerrig.New(t)
+	in := tagged(g, t, g.Live.Registry)
 	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
-		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		New:     func() component.PostProcessor { return postProcessor{env: g.Env} },
 		Valid:   componenttest.Configs{"plain": {}, "with a login": {"login": cty.True, "login_username": cty.StringVal("u"), "login_password": cty.StringVal("p")}},
 		Invalid: componenttest.Configs{"bad platform": {"platform": cty.StringVal("//")}, "half a login": {"login": cty.True}},
 		Input:   func(testing.TB, string) *component.Artifact { return in },

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
+	"ingot/internal/testkit/dockerrig"
 )
 
 func TestPlan(t *testing.T) {
@@ -53,11 +54,11 @@ func manifest(t *testing.T, file string) (tags []string) {
 }
 
 func TestSave(t *testing.T) {
-	g := newRig(t)
+	g := dockerrig.New(t)
 	file := filepath.Join(t.TempDir(), "new", "image.tar")
-	x := &transform{env: g.env, path: file}
-	in := g.tiny(t)
-	out, use, err := x.Process(t.Context(), g.run, in)
+	x := &transform{env: g.Env, path: file}
+	in := g.Tiny(t)
+	out, use, err := x.Process(t.Context(), g.Run, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,21 +72,21 @@ func TestSave(t *testing.T) {
 	if tags := manifest(t, file); len(tags) > 0 {
 		t.Errorf("tags %q", tags)
 	}
-	last := g.journal.leases[len(g.journal.leases)-1]
-	if !last.kept || last.res.Kind != component.FileKind || last.res.ID != file {
+	last := g.Journal.Leases[len(g.Journal.Leases)-1]
+	if !last.Kept || last.Res.Kind != component.FileKind || last.Res.ID != file {
 		t.Errorf("last lease %+v", last)
 	}
 
 	// A named image keeps its names, and an older file is replaced.
-	name := g.name(t, "")
+	name := g.Name(t, "")
 	tags := []string{name + ":1", name + ":2"}
 	for _, tag := range tags {
-		if _, err := g.engine.ImageTag(t.Context(), client.ImageTagOptions{Source: g.live.TinyImage, Target: tag}); err != nil {
+		if _, err := g.Engine.ImageTag(t.Context(), client.ImageTagOptions{Source: g.Live.TinyImage, Target: tag}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	tagged := &component.Artifact{Producer: dockerengine.ProducerTag, ID: tags[1], Data: map[string]cty.Value{dockerengine.DataTags: dockerengine.TagData(tags)}}
-	if _, _, err := x.Process(t.Context(), g.run, tagged); err != nil {
+	if _, _, err := x.Process(t.Context(), g.Run, tagged); err != nil {
 		t.Fatal(err)
 	}
 	got := manifest(t, file)
@@ -95,36 +96,36 @@ func TestSave(t *testing.T) {
 }
 
 func TestSaveThatFails(t *testing.T) {
-	g := newRig(t)
+	g := dockerrig.New(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "image.tar")
 	if err := os.WriteFile(file, []byte("older"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	x := &transform{env: g.env, path: file}
+	x := &transform{env: g.Env, path: file}
 	gone := &component.Artifact{Producer: dockerengine.ProducerImport, ID: "sha256:" + strings.Repeat("0", 64)}
-	if _, _, err := x.Process(t.Context(), g.run, gone); err == nil {
+	if _, _, err := x.Process(t.Context(), g.Run, gone); err == nil {
 		t.Error("an image that is not there was saved")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := x.Process(ctx, g.run, g.tiny(t)); err == nil {
+	if _, _, err := x.Process(ctx, g.Run, g.Tiny(t)); err == nil {
 		t.Error("a cancelled save succeeded")
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "older" {
 		t.Errorf("the older file: %q, %v", text, err)
 	}
-	if _, _, err := x.Process(t.Context(), g.run, &component.Artifact{Producer: "packer.file"}); err == nil || !strings.Contains(err.Error(), "docker-save") {
+	if _, _, err := x.Process(t.Context(), g.Run, &component.Artifact{Producer: "packer.file"}); err == nil || !strings.Contains(err.Error(), "docker-save") {
 		t.Errorf("a file: %v", err)
 	}
 }
 
 func TestContract(t *testing.T) {
-	g := newRig(t)
+	g := dockerrig.New(t)
 	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
-		New:     func() component.PostProcessor { return postProcessor{env: g.env} },
+		New:     func() component.PostProcessor { return postProcessor{env: g.Env} },
 		Valid:   componenttest.Configs{"plain": {"path": cty.StringVal("image.tar")}},
 		Invalid: componenttest.Configs{"a folder": {"path": cty.StringVal("/")}},
-		Input:   func(testing.TB, string) *component.Artifact { return g.tiny(t) },
+		Input:   func(testing.TB, string) *component.Artifact { return g.Tiny(t) },
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/dockerengine"
+	"ingot/internal/testkit/dockerrig"
 )
 
 func texts(s ...string) cty.Value {
@@ -57,12 +58,12 @@ func TestNames(t *testing.T) {
 }
 
 func TestTag(t *testing.T) {
-	g := newRig(t)
-	name := g.name(t, "")
-	in := g.tiny(t)
+	g := dockerrig.New(t)
+	name := g.Name(t, "")
+	in := g.Tiny(t)
 	in.Data = map[string]cty.Value{dockerengine.DataSHA: cty.StringVal(in.ID)}
-	x := &transform{env: g.env, repository: name, tags: []string{"one", "two"}}
-	out, use, err := x.Process(t.Context(), g.run, in)
+	x := &transform{env: g.Env, repository: name, tags: []string{"one", "two"}}
+	out, use, err := x.Process(t.Context(), g.Run, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,41 +77,41 @@ func TestTag(t *testing.T) {
 		t.Errorf("artifact %+v", out)
 	}
 	for _, tag := range []string{":one", ":two"} {
-		if img, err := g.engine.ImageInspect(t.Context(), name+tag); err != nil || img.ID != in.ID {
+		if img, err := g.Engine.ImageInspect(t.Context(), name+tag); err != nil || img.ID != in.ID {
 			t.Errorf("%s: %v, %v", tag, img.ID, err)
 		}
 	}
 	// Without tags it is latest.
-	x = &transform{env: g.env, repository: name}
-	if out, _, err = x.Process(t.Context(), g.run, out); err != nil || out.ID != name {
+	x = &transform{env: g.Env, repository: name}
+	if out, _, err = x.Process(t.Context(), g.Run, out); err != nil || out.ID != name {
 		t.Errorf("%+v, %v", out, err)
 	}
-	if _, err := g.engine.ImageInspect(t.Context(), name+":latest"); err != nil {
+	if _, err := g.Engine.ImageInspect(t.Context(), name+":latest"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestTagRefusals(t *testing.T) {
-	g := newRig(t)
-	x := &transform{env: g.env, repository: "a"}
+	g := dockerrig.New(t)
+	x := &transform{env: g.Env, repository: "a"}
 	gone := &component.Artifact{Producer: dockerengine.ProducerImport, ID: "sha256:" + strings.Repeat("0", 64)}
 	for _, in := range []*component.Artifact{nil, {Producer: "packer.file", Files: []component.File{{Path: "x"}}}, gone} {
-		if _, _, err := x.Process(t.Context(), g.run, in); err == nil || !strings.Contains(err.Error(), "docker-tag") {
+		if _, _, err := x.Process(t.Context(), g.Run, in); err == nil || !strings.Contains(err.Error(), "docker-tag") {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
 }
 
 func TestContract(t *testing.T) {
-	g := newRig(t)
-	name := cty.StringVal(g.name(t, ""))
+	g := dockerrig.New(t)
+	name := cty.StringVal(g.Name(t, ""))
 	componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
-		New: func() component.PostProcessor { return postProcessor{env: g.env} },
+		New: func() component.PostProcessor { return postProcessor{env: g.Env} },
 		Valid: componenttest.Configs{
 			"tags":   {"repository": name, "tags": texts("1", "2"), "force": cty.True},
 			"latest": {"repository": name},
 		},
 		Invalid: componenttest.Configs{"tag in the name": {"repository": cty.StringVal("a:b")}, "bad tag": {"repository": name, "tags": texts("a b")}},
-		Input:   func(testing.TB, string) *component.Artifact { return g.tiny(t) },
+		Input:   func(testing.TB, string) *component.Artifact { return g.Tiny(t) },
 	})
 }
