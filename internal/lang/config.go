@@ -4,6 +4,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/component"
 	"ingot/internal/diag"
 )
 
@@ -12,6 +13,11 @@ type Config struct {
 	// Value has the schema's type. Parts may be unknown, and are where
 	// there was a mistake; nothing in it is marked.
 	Value cty.Value
+	// Secrets are the paths in Value that hold something sensitive: because
+	// the schema says so, or because of what they were computed from.
+	Secrets []cty.Path
+	// Schema is what Value follows.
+	Schema component.Schema
 	// Incomplete says that an argument was missing or not understood, so
 	// that what a component says about it would only repeat that.
 	Incomplete bool
@@ -21,6 +27,20 @@ type Config struct {
 	blocks   map[string][]*Config
 	override *Override
 }
+
+// IsSet reports whether an argument or block of that name is written in the
+// template, in the body or in what overrides it.
+func (c *Config) IsSet(name string) bool {
+	if c.override != nil {
+		if _, ok := c.override.Values[name]; ok {
+			return true
+		}
+	}
+	return c.attrs[name] != nil || len(c.blocks[name]) > 0
+}
+
+// Range is the place of what a path into Value leads to, as Locate finds it.
+func (c *Config) Range(path cty.Path) hcl.Range { return c.find(path) }
 
 // Locate gives what a component found its place in the template: the argument
 // that Path leads to, else the header of the block.
@@ -67,4 +87,8 @@ func (c *Config) find(path cty.Path) hcl.Range {
 		return c.header
 	}
 	return blocks[i].find(rest)
+}
+
+func (c *Config) addSecret(name string, rest cty.Path) {
+	c.Secrets = append(c.Secrets, append(cty.GetAttrPath(name), rest...))
 }

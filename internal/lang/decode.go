@@ -38,7 +38,7 @@ type decoding struct {
 func (d *decoding) report(l diag.List) { d.diags = append(d.diags, l...) }
 
 func (d *decoding) bodies(bodies []Body, spec *Spec, o *Override) *Config {
-	cfg := &Config{header: bodies[0].Header, attrs: map[string]*hcl.Attribute{}, override: o}
+	cfg := &Config{Schema: spec.schema, header: bodies[0].Header, attrs: map[string]*hcl.Attribute{}, override: o}
 	blocks := map[string]hcl.Blocks{}
 	for _, b := range bodies {
 		content, diags := template.Content(b.Body, spec.body, spec.what)
@@ -137,7 +137,10 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 	if expr == nil {
 		expr = whole
 	}
-	val = d.unmark(val)
+	val, secret := d.unmark(val)
+	for _, path := range secret {
+		cfg.addSecret(a.Name, path)
+	}
 	if val.IsNull() || a.Format == component.Duration && isEmpty(val) {
 		return d.unset(spec, cfg, a, expr.Range())
 	}
@@ -159,6 +162,7 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 	val = d.checkStrings(a, val, expr)
 	if a.Sensitive {
 		d.view.scope.secrets.root(val)
+		cfg.addSecret(a.Name, nil)
 	}
 	return val
 }
@@ -167,20 +171,22 @@ func isEmpty(v cty.Value) bool {
 	return v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() == ""
 }
 
-// unmark takes the marks off and notes what they were on.
-func (d *decoding) unmark(val cty.Value) cty.Value {
+// unmark takes the marks off, notes what they were on and says where.
+func (d *decoding) unmark(val cty.Value) (cty.Value, []cty.Path) {
 	if !val.ContainsMarked() {
-		return val
+		return val, nil
 	}
 	plain, marks := val.UnmarkDeepWithPaths()
-	for _, m := range marks {
+	paths := make([]cty.Path, len(marks))
+	for i, m := range marks {
+		paths[i] = m.Path
 		part, err := m.Path.Apply(plain)
 		if err != nil {
 			part = plain // a path cannot lead into a set
 		}
 		d.view.scope.secrets.derived(part)
 	}
-	return plain
+	return plain, paths
 }
 
 // eachString applies f to every known string in val.
@@ -318,7 +324,7 @@ func (s *Scope) expandHome(path string) string {
 func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Blocks) cty.Value {
 	if o := cfg.override; o != nil {
 		if val, ok := o.Values[b.Name]; ok {
-			return d.nestedOverride(b, val, PartRange(o.Expr, cty.GetAttrPath(b.Name)))
+			return d.nestedOverride(cfg, b, val, PartRange(o.Expr, cty.GetAttrPath(b.Name)))
 		}
 	}
 	if len(blocks) == 0 {
@@ -345,6 +351,12 @@ func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Bloc
 		}
 		cfg.blocks[b.Name] = append(cfg.blocks[b.Name], inner)
 		values[i] = inner.Value
+		for _, path := range inner.Secrets {
+			if b.Repeated {
+				path = append(cty.IndexIntPath(i), path...)
+			}
+			cfg.addSecret(b.Name, path)
+		}
 		// A dynamic block over a collection that is not known yet has
 		// one body of this kind.
 		if u, ok := block.Body.(interface{ Unknown() bool }); ok && u.Unknown() {
@@ -364,7 +376,7 @@ func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Bloc
 
 // nestedOverride converts an object, or a list of objects, into what the
 // block would be.
-func (d *decoding) nestedOverride(b *blockSpec, val cty.Value, at hcl.Range) cty.Value {
+func (d *decoding) nestedOverride(cfg *Config, b *blockSpec, val cty.Value, at hcl.Range) cty.Value {
 	var optional []string
 	for name := range b.ty.AttributeTypes() {
 		optional = append(optional, name)
@@ -373,7 +385,11 @@ func (d *decoding) nestedOverride(b *blockSpec, val cty.Value, at hcl.Range) cty
 	if b.Repeated {
 		want = cty.List(want)
 	}
-	c, err := convertWeakly(d.unmark(val), want)
+	plain, secret := d.unmark(val)
+	for _, path := range secret {
+		cfg.addSecret(b.Name, path)
+	}
+	c, err := convertWeakly(plain, want)
 	if err != nil {
 		d.report(diag.In(at, "Wrong type", "The block %q is overridden by %s%s. Write an object with the arguments of the block (%s).",
 			b.Name, diag.Describe(val), because(err), typeexpr.TypeString(b.ty)))

@@ -30,6 +30,7 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection)
 	b := &Build{
 		Addr:        u.addr,
 		Description: blk.description,
+		Source:      u.source.Addr,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
 	job, diags := p.job(ctx, blk, u, b)
@@ -95,6 +96,7 @@ func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build) (compon
 		bodies = append(bodies, lang.Body{Body: u.extra.Body, Header: u.extra.Range})
 	}
 	cfg, diags := v.Decode(ctx, bodies, builder.spec, nil)
+	b.Config = cfg
 	if cfg.Incomplete {
 		return nil, diags
 	}
@@ -159,7 +161,7 @@ func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, 
 	if c == nil {
 		return out, diags
 	}
-	out.Bind, diags = bind(ctx, b, s, c.spec, c.component.Plan)
+	out.Bind, out.Config, diags = bind(ctx, b, s, c.spec, c.component.Plan)
 	return out, diags
 }
 
@@ -181,7 +183,7 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 			continue
 		}
 		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput}
-		post.Bind, more = bind(ctx, b, s, c.spec, c.component.Plan)
+		post.Bind, post.Config, more = bind(ctx, b, s, c.spec, c.component.Plan)
 		diags = append(diags, more...)
 		out = append(out, post)
 	}
@@ -189,37 +191,37 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 }
 
 // bind plans a step without facts and returns the function that gives the
-// planned step at run time. When the configuration does not depend on the
+// planned step at run time, besides the configuration as it is known now. When the configuration does not depend on the
 // machine that is the same one; otherwise it is evaluated and planned again.
 func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (
-	func(context.Context, map[string]cty.Value) (S, diag.List), diag.List,
+	func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, diag.List,
 ) {
-	evaluate := func(ctx context.Context, v *lang.View) (S, diag.List) {
+	evaluate := func(ctx context.Context, v *lang.View) (S, *lang.Config, diag.List) {
 		var none S
 		cfg, diags := v.Decode(ctx, []lang.Body{{Body: s.Body, Header: s.Range}}, spec, b.override(s))
 		if cfg.Incomplete {
-			return none, diags
+			return none, cfg, diags
 		}
 		planned, more := plan(ctx, cfg.Value)
 		diags = append(diags, cfg.Locate(more)...)
 		if diags.HasErrors() {
-			return none, diags
+			return none, cfg, diags
 		}
-		return planned, diags
+		return planned, cfg, diags
 	}
 	v := b.view(nil)
-	planned, diags := evaluate(ctx, v)
+	planned, cfg, diags := evaluate(ctx, v)
 	if !v.UsedFacts {
-		return func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, diags
+		return func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, diags
 	}
 	told := diags.Warnings()
 	return func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
 		if facts == nil {
 			facts = map[string]cty.Value{}
 		}
-		planned, found := evaluate(ctx, b.view(facts))
+		planned, _, found := evaluate(ctx, b.view(facts))
 		return planned, withoutRepeated(found, told)
-	}, diags
+	}, cfg, diags
 }
 
 // withoutRepeated drops the warnings that were given while planning.

@@ -15,6 +15,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/gotmpl"
+	"ingot/internal/lang"
 )
 
 // Plan is what a command will do.
@@ -30,6 +31,10 @@ type Build struct {
 	Description string
 	// Job makes the image.
 	Job component.Job
+	// Source is the source block that is used: its type and name, and
+	// Config what its configuration came to.
+	Source addr.Source
+	Config *lang.Config
 	// Template is what "{{...}}" actions see; its Build part is filled in
 	// by the engine once the machine is there.
 	Template gotmpl.Vars
@@ -52,6 +57,8 @@ type Step struct {
 	// MaxRetries is how many more attempts to make after a failed one.
 	MaxRetries      int
 	ContinueOnError bool
+	// Config is the configuration as far as it is known while planning.
+	Config *lang.Config
 	// Bind evaluates the configuration with what is known of the machine
 	// (build.*) and plans the step. During planning it has been called
 	// with unknown facts, so that mistakes are found before anything runs.
@@ -68,6 +75,8 @@ type PostStep struct {
 	Range hcl.Range
 	// KeepInput is keep_input_artifact; nil when the user did not say.
 	KeepInput *bool
+	// Config is the configuration as far as it is known while planning.
+	Config *lang.Config
 	// Bind evaluates the configuration with the artifact's data (build.*)
 	// and plans the transform.
 	Bind func(ctx context.Context, facts map[string]cty.Value) (component.Transform, diag.List)
