@@ -20,6 +20,7 @@ var layers = []struct {
 	{"retry", nil, "error classes are leaves: every layer classifies with them"},
 	{"gotmpl", nil, "template actions know no component"},
 	{"fileid", nil, "identities of files are leaves"},
+	{"bootcmd", nil, "what is typed at a machine knows no machine"},
 	{"treecopy", nil, "archives know no transport"},
 	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
 	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
