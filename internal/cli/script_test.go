@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,6 +73,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"nothing-left": nothingLeft,
 			"reap-named":   reapNamed,
 			"records":      records,
+			"slow-server":  slowServer,
 			"touch":        touch,
 			"wait-for":     waitFor,
 			"wait-for-run": waitForRun,
@@ -262,6 +265,22 @@ func reapNamed(ts *testscript.TestScript, neg bool, _ []string) {
 	if err := ts.Exec("ingot", args...); (err != nil) != neg {
 		ts.Fatalf("%v: %v", args, err)
 	}
+}
+
+// slow-server FILE serves HTTP at $SLOW_SERVER. It makes the file when the first
+// request comes, and answers none before the client goes away.
+func slowServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: slow-server FILE")
+	}
+	path := ts.MkAbs(args[0])
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := os.WriteFile(path, nil, 0o600); err == nil {
+			<-r.Context().Done()
+		}
+	}))
+	ts.Setenv("SLOW_SERVER", server.URL)
+	ts.Defer(server.Close)
 }
 
 // touch FILE... makes empty files.

@@ -79,6 +79,29 @@ func climb(ctx context.Context, say func(string), exit func(code int)) ladder {
 	}}
 }
 
+// interruptible returns a context that the first SIGINT, SIGTERM or SIGHUP ends,
+// for commands that hold nothing that has to be released. A second signal ends
+// the program as usual.
+func interruptible(ctx context.Context) (_ context.Context, stop func()) {
+	work, end := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		select {
+		case <-work.Done():
+		case sig := <-signals:
+			end(errInterrupted{sig})
+		}
+		signal.Stop(signals)
+	}()
+	return work, func() {
+		end(nil)
+		<-finished
+	}
+}
+
 // Streams are the program's standard streams.
 type Streams struct {
 	In       io.Reader

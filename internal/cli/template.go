@@ -56,7 +56,7 @@ func (f *templateFlags) withoutEffect() diag.List {
 		set       bool
 		name, why string
 	}{
-		{f.sequential, "use-sequential-evaluation", "Values are always evaluated when they are first needed."},
+		{f.sequential, "use-sequential-evaluation", "Every value is evaluated after what it needs, whatever the order; what does not depend on each other is evaluated at the same time."},
 		{f.skipPrerelease, "ignore-prerelease-plugins", "No plugins are loaded yet."},
 		{f.skipEnforcement, "skip-enforcement", "There is no registry that could add provisioners."},
 	} {

@@ -37,7 +37,9 @@ func (a *app) validate(ctx context.Context, f validateFlags, path string) error 
 	if err != nil {
 		return err
 	}
-	err = a.check(ctx, f, path, screen)
+	work, stop := interruptible(ctx)
+	defer stop()
+	err = a.check(work, f, path, screen)
 	if closeErr := screen.close(); err == nil {
 		err = closeErr
 	}

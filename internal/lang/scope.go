@@ -9,11 +9,10 @@ package lang
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -35,7 +34,7 @@ type Options struct {
 	// the template does not declare.
 	WarnUndeclared bool
 	// ReadData gives the value of a data source. The View is what its body
-	// is evaluated with.
+	// is evaluated with. It is called for several at the same time.
 	ReadData func(ctx context.Context, d *template.Data, v *View) (cty.Value, diag.List)
 	// WorkDir is path.cwd; empty is the process's working directory.
 	WorkDir string
@@ -43,12 +42,13 @@ type Options struct {
 	Home string
 	// CoreVersion is packer.version.
 	CoreVersion string
-	// Secrets is told every text that must not be printed.
+	// Secrets is told every text that must not be printed, by several
+	// goroutines.
 	Secrets func(string)
 }
 
-// Scope is what a template declares, with its values. One goroutine makes and
-// settles it; afterwards any number may evaluate with it.
+// Scope is what a template declares, with its values. One goroutine makes it and
+// calls Settle; afterwards any number may evaluate with it.
 type Scope struct {
 	opts      Options
 	template  *template.Template
@@ -61,31 +61,70 @@ type Scope struct {
 	path      cty.Value
 	packer    cty.Value
 
-	// stack is the promises that are being evaluated, outermost first, and
-	// diags what was found so far; both are of use until Settle returns.
-	stack []*promise
-	diags diag.List
-
 	full     sync.Once
 	fullVars map[string]cty.Value // guarded by full
 }
 
-// promise is a value that is computed when it is first asked for.
+// promise is a value that is computed once, by Settle.
 type promise struct {
+	// address is how templates refer to it; empty for a group.
 	address string
 	place   hcl.Range
-	eval    func(ctx context.Context) (cty.Value, diag.List)
-	state   state
+	// refs are what eval refers to, and members what a group consists of.
+	refs    []hcl.Traversal
+	members []*promise
+	// eval is nil for a group.
+	eval func(ctx context.Context) (cty.Value, diag.List)
+
+	// value and found are there once settled is set.
+	settled atomic.Bool
 	value   cty.Value
+	found   diag.List
+
+	// visit belongs to the ordering; missing, the number of references that
+	// are not settled, and dependents to the ordering and then, under its
+	// lock, to the schedule.
+	visit      visit
+	missing    int
+	dependents []*promise
 }
 
-type state uint8
+type visit uint8
 
 const (
-	pending state = iota
-	running
-	settled
+	unvisited visit = iota
+	visiting
+	visited
 )
+
+// settledPromise is a promise whose value is known.
+func settledPromise(address string, place hcl.Range, value cty.Value) *promise {
+	p := &promise{address: address, place: place, value: value}
+	p.settled.Store(true)
+	return p
+}
+
+// settle computes the value. Only one goroutine may do so.
+func (p *promise) settle(ctx context.Context) {
+	if p.eval == nil {
+		return
+	}
+	p.value, p.found = p.eval(ctx)
+	if p.found.HasErrors() {
+		// What depends on it is not complained about again.
+		p.value = cty.DynamicVal
+	}
+	p.settled.Store(true)
+}
+
+// get returns the value. It is unknown for a promise that is part of a circle
+// and has not been settled when another part needs it.
+func (p *promise) get() cty.Value {
+	if !p.settled.Load() {
+		return cty.DynamicVal
+	}
+	return p.value
+}
 
 // NewScope collects the values of the variables and prepares the rest. The
 // list says what is wrong with them.
@@ -108,14 +147,14 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 	s.secrets = secrets{report: o.Secrets, seen: map[string]bool{}, texts: func() map[string][]byte { return t.Sources }}
 	diags := s.setVariables()
 	for _, l := range t.Locals {
-		s.locals[l.Name] = &promise{address: "local." + l.Name, place: l.Range, eval: s.local(l)}
+		s.locals[l.Name] = &promise{address: "local." + l.Name, place: l.Range, refs: l.Expr.Variables(), eval: s.local(l)}
 	}
 	for _, d := range t.Data {
 		if s.data[d.Type] == nil {
 			s.data[d.Type] = map[string]*promise{}
 		}
 		s.data[d.Type][d.Name] = &promise{
-			address: "data." + d.Type + "." + d.Name, place: d.Range,
+			address: dataRoot + d.Type + "." + d.Name, place: d.Range, refs: bodyRefs(d.Body),
 			eval: func(ctx context.Context) (cty.Value, diag.List) { return o.ReadData(ctx, d, s.View()) },
 		}
 	}
@@ -133,66 +172,6 @@ func (s *Scope) local(l *template.Local) func(context.Context) (cty.Value, diag.
 	}
 }
 
-// Settle evaluates every local and data source that has not been asked for
-// yet, in the order of the template, and returns what was found.
-func (s *Scope) Settle(ctx context.Context) diag.List {
-	for _, d := range s.template.Data {
-		s.force(ctx, s.data[d.Type][d.Name], d.Range)
-	}
-	for _, l := range s.template.Locals {
-		s.force(ctx, s.locals[l.Name], l.Range)
-	}
-	out := s.diags
-	s.diags = nil
-	return out
-}
-
-// force returns the value of a promise. Ref is where it was asked for.
-func (s *Scope) force(ctx context.Context, p *promise, ref hcl.Range) cty.Value {
-	switch p.state {
-	case settled:
-		return p.value
-	case running:
-		s.diags = append(s.diags, s.cycle(p, ref)...)
-		return cty.DynamicVal
-	}
-	p.state = running
-	s.stack = append(s.stack, p)
-	val, diags := p.eval(ctx)
-	s.stack = s.stack[:len(s.stack)-1]
-	s.diags = append(s.diags, diags...)
-	if diags.HasErrors() {
-		// What depends on it is not complained about again.
-		val = cty.DynamicVal
-	}
-	p.value, p.state = val, settled
-	return val
-}
-
-// cycle reports that p depends on itself.
-func (s *Scope) cycle(p *promise, ref hcl.Range) diag.List {
-	start := 0
-	for i, q := range s.stack {
-		if q == p {
-			start = i
-		}
-	}
-	members := s.stack[start:]
-	var names, places []string
-	for _, q := range members {
-		names = append(names, q.address)
-		places = append(places, fmt.Sprintf("  %s at %s:%d", q.address, q.place.Filename, q.place.Start.Line))
-	}
-	const most = 10
-	if len(names) > most {
-		names = append(append([]string(nil), names[:most]...), "...")
-		places = append(places[:most:most], fmt.Sprintf("  and %d more", len(members)-most))
-	}
-	return diag.In(ref, "Cycle: "+strings.Join(append(names, p.address), " -> "),
-		"%s cannot be computed because it depends on itself. Break the circle at one of these places:\n%s",
-		p.address, strings.Join(places, "\n"))
-}
-
 // Variable returns the value of a variable, without the mark of a sensitive
 // one, and whether it has one.
 func (s *Scope) Variable(name string) (cty.Value, bool) { return lookup(s.variables, name) }
@@ -202,7 +181,7 @@ func (s *Scope) Local(name string) (cty.Value, bool) { return lookup(s.locals, n
 
 func lookup(m map[string]*promise, name string) (cty.Value, bool) {
 	p := m[name]
-	if p == nil || p.state != settled {
+	if p == nil || !p.settled.Load() {
 		return cty.DynamicVal, false
 	}
 	v, _ := p.value.UnmarkDeep()
@@ -213,5 +192,5 @@ func lookup(m map[string]*promise, name string) (cty.Value, bool) {
 // so or because it was computed from something that is.
 func (s *Scope) IsSensitive(local string) bool {
 	p := s.locals[local]
-	return p != nil && p.state == settled && p.value.ContainsMarked()
+	return p != nil && p.settled.Load() && p.value.ContainsMarked()
 }

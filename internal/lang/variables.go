@@ -72,7 +72,7 @@ func (s *Scope) setVariables() diag.List {
 	for _, v := range s.template.Variables {
 		val, more := s.variable(v, values[v.Name])
 		diags = append(diags, more...)
-		s.variables[v.Name] = &promise{address: "var." + v.Name, place: v.Range, state: settled, value: val}
+		s.variables[v.Name] = settledPromise("var."+v.Name, v.Range, val)
 	}
 	return diags
 }

@@ -49,7 +49,7 @@ func (s *Scope) View() *View { return &View{scope: s} }
 
 // Value evaluates an expression. Sensitive parts of the value carry a mark.
 // With errors in the list it is unknown.
-func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.List) {
+func (v *View) Value(_ context.Context, expr hcl.Expression) (cty.Value, diag.List) {
 	refs := expr.Variables()
 	if len(refs) == 0 {
 		val, hclDiags := expr.Value(v.scope.functions)
@@ -58,7 +58,7 @@ func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.
 	g := gatherer{view: v, roots: map[string]map[string]cty.Value{}, whole: map[string]cty.Value{}}
 	var missing diag.List
 	for _, tr := range refs {
-		missing = append(missing, g.add(ctx, tr)...)
+		missing = append(missing, g.add(tr)...)
 	}
 	val, hclDiags := expr.Value(g.context())
 	if len(missing) == 0 || !hclDiags.HasErrors() {
@@ -102,14 +102,13 @@ func valueOf(val cty.Value, diags diag.List) (cty.Value, diag.List) {
 func (v *View) Context() *hcl.EvalContext {
 	s := v.scope
 	s.full.Do(func() {
-		ctx := context.Background() // nothing is left to be read
 		data := make(map[string]cty.Value, len(s.data))
 		for typ, names := range s.data {
-			data[typ] = s.all(ctx, names, hcl.Range{})
+			data[typ] = all(names)
 		}
 		s.fullVars = map[string]cty.Value{
-			"var":   s.all(ctx, s.variables, hcl.Range{}),
-			"local": s.all(ctx, s.locals, hcl.Range{}),
+			"var":   all(s.variables),
+			"local": all(s.locals),
 			"data":  cty.ObjectVal(data),
 			"path":  s.path, "packer": s.packer,
 		}
@@ -128,10 +127,10 @@ func (v *View) Context() *hcl.EvalContext {
 }
 
 // all is an object of every promise in m.
-func (s *Scope) all(ctx context.Context, m map[string]*promise, ref hcl.Range) cty.Value {
+func all(m map[string]*promise) cty.Value {
 	out := make(map[string]cty.Value, len(m))
 	for name, p := range m {
-		out[name] = s.force(ctx, p, ref)
+		out[name] = p.get()
 	}
 	return cty.ObjectVal(out)
 }
@@ -190,15 +189,15 @@ func cutData(root string) (string, bool) {
 }
 
 // add makes what a traversal refers to available, or says why that cannot be.
-func (g *gatherer) add(ctx context.Context, tr hcl.Traversal) diag.List {
+func (g *gatherer) add(tr hcl.Traversal) diag.List {
 	s := g.view.scope
 	switch root := tr.RootName(); root {
 	case "var":
-		return g.named(ctx, tr, "variable", root, s.variables)
+		return g.named(tr, "variable", root, s.variables)
 	case "local":
-		return g.named(ctx, tr, "local", root, s.locals)
+		return g.named(tr, "local", root, s.locals)
 	case "data":
-		return g.dataSource(ctx, tr)
+		return g.dataSource(tr)
 	case "path":
 		return g.fixed(tr, root, s.path)
 	case "packer":
@@ -217,10 +216,10 @@ func (g *gatherer) add(ctx context.Context, tr hcl.Traversal) diag.List {
 
 // named adds one variable or local, or all of them when the expression asks
 // for the collection itself.
-func (g *gatherer) named(ctx context.Context, tr hcl.Traversal, what, root string, m map[string]*promise) diag.List {
+func (g *gatherer) named(tr hcl.Traversal, what, root string, m map[string]*promise) diag.List {
 	name, ok := stepName(tr, 1)
 	if !ok {
-		g.whole[root] = g.view.scope.all(ctx, m, tr.SourceRange())
+		g.whole[root] = all(m)
 		return nil
 	}
 	p := m[name]
@@ -231,7 +230,7 @@ func (g *gatherer) named(ctx context.Context, tr hcl.Traversal, what, root strin
 		return diag.In(tr.SourceRange(), "Undeclared "+what, "There is no %s %q.%s%s", what, name,
 			diag.Suggest(name, what+"s", keys(m)), g.otherKind(root, name))
 	}
-	g.put(root, name, g.view.scope.force(ctx, p, tr.SourceRange()))
+	g.put(root, name, p.get())
 	return nil
 }
 
@@ -246,12 +245,12 @@ func (g *gatherer) otherKind(root, name string) string {
 	return ""
 }
 
-func (g *gatherer) dataSource(ctx context.Context, tr hcl.Traversal) diag.List {
+func (g *gatherer) dataSource(tr hcl.Traversal) diag.List {
 	s := g.view.scope
 	typ, ok := stepName(tr, 1)
 	if !ok {
 		for typ, names := range s.data {
-			g.whole[dataRoot+typ] = s.all(ctx, names, tr.SourceRange())
+			g.whole[dataRoot+typ] = all(names)
 		}
 		return nil
 	}
@@ -262,7 +261,7 @@ func (g *gatherer) dataSource(ctx context.Context, tr hcl.Traversal) diag.List {
 	}
 	name, ok := stepName(tr, 2)
 	if !ok {
-		g.whole[dataRoot+typ] = s.all(ctx, names, tr.SourceRange())
+		g.whole[dataRoot+typ] = all(names)
 		return nil
 	}
 	p := names[name]
@@ -270,7 +269,7 @@ func (g *gatherer) dataSource(ctx context.Context, tr hcl.Traversal) diag.List {
 		return diag.In(tr.SourceRange(), "Undeclared data source", "There is no data source data.%s.%s.%s", typ, name,
 			diag.Suggest(name, fmt.Sprintf("data sources of the type %q", typ), keys(names)))
 	}
-	g.put(dataRoot+typ, name, s.force(ctx, p, tr.SourceRange()))
+	g.put(dataRoot+typ, name, p.get())
 	return nil
 }
 

@@ -27,11 +27,14 @@ func (p *planner) dataSource(name string, at hcl.Range) (*found[component.DataSo
 	return find(p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, func(m component.Manifest) []string { return m.DataSources })
 }
 
-// find looks a component up, once for each name.
+// find looks a component up, once for each name. Data sources are looked up by
+// several goroutines.
 func find[C interface {
 	comparable
 	Schema() component.Schema
 }](p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names func(component.Manifest) []string) (*found[C], diag.List) {
+	p.lookup.Lock()
+	defer p.lookup.Unlock()
 	f, ok := known[name]
 	if !ok {
 		var none C

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -56,6 +57,10 @@ type Inputs struct {
 func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.List) {
 	p, diags := newPlanner(ctx, t, in)
 	shared := diags.HasErrors()
+	if shared && ctx.Err() != nil {
+		// What is not known because of that would be complained about.
+		return &Plan{}, diags.Sort()
+	}
 	sel, more := newSelection(in.Only, in.Except)
 	diags = append(diags, more...)
 	if more.HasErrors() {
@@ -103,8 +108,9 @@ type planner struct {
 	scope    *lang.Scope
 	sources  map[addr.Source]*template.Source
 	dynamic  map[*template.Source]bool
-	// found are the components that were looked up, by kind and name; nil
-	// for one that does not exist.
+	// These are the components that were looked up, by kind and name, under
+	// lookup; nil for one that does not exist.
+	lookup         sync.Mutex
 	builders       map[string]*found[component.Builder]
 	provisioners   map[string]*found[component.Provisioner]
 	postProcessors map[string]*found[component.PostProcessor]
@@ -174,7 +180,8 @@ func (p *planner) readData(ctx context.Context, d *template.Data, v *lang.View) 
 	}
 	v.Template = p.templateVars("", "")
 	cfg, diags := v.Decode(ctx, []lang.Body{{Body: d.Body, Header: d.Range}}, ds.spec, nil)
-	if !p.in.EvaluateData || diags.HasErrors() {
+	if !p.in.EvaluateData || diags.HasErrors() || !cfg.Value.IsWhollyKnown() {
+		// It is unknown when what it depends on has failed.
 		return cty.UnknownVal(ds.component.Result()), diags
 	}
 	val, more := ds.component.Read(ctx, cfg.Value)

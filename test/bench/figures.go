@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,7 +20,9 @@ import (
 var figures = []figure{
 	{"`version`, start to exit", "<= 20 ms, <= 30 MB", startUp},
 	{"`validate`, 400 sources and 400 locals", "<= 0.2 s, <= 60 MB", func(b *bench) (string, error) { return validate(b, 400) }},
-	{"`validate`, 10,000 sources and 10,000 locals", "linear", func(b *bench) (string, error) { return validate(b, 10_000) }},
+	{"`validate`, 10,000 sources and 10,000 locals", "<= 4 s, linear", func(b *bench) (string, error) { return validate(b, 10_000) }},
+	{"500 data sources of 100 ms each", "<= 2 s", func(b *bench) (string, error) { return dataSources(b, 500, 1) }},
+	{"20 chains of 10 data sources of 100 ms each", "<= 2 s", func(b *bench) (string, error) { return dataSources(b, 200, 10) }},
 	{"100 null builds, one trivial shell-local each", "<= 1 s", nullBuilds},
 	{"10 trivial shell provisioners over SSH", "<= 0.35 s, <= 1.5x raw", sshScripts},
 	{"1,000 files of 2 KB and one of 200 MB over SSH", "<= 1.2x tar through ssh", sshFiles},
@@ -58,6 +62,34 @@ func validate(b *bench, n int) (string, error) {
 		return "", err
 	}
 	s, err := b.inTurn(b.ingotRun("validate", path))
+	if err != nil {
+		return "", err
+	}
+	return seconds(s[0].wall) + ", " + megabytes(s[0].rss), nil
+}
+
+// dataSources reads n data sources from a server that takes 100 ms for each,
+// in chains of a length: each but the first needs what the one before it got.
+func dataSources(b *bench, n, chain int) (string, error) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(100 * time.Millisecond)
+		fmt.Fprint(w, r.URL.Path)
+	}))
+	defer server.Close()
+	var t strings.Builder
+	for i := range n {
+		url := fmt.Sprintf("%s/%d", server.URL, i)
+		if i%chain != 0 {
+			url += fmt.Sprintf("?after=${data.http.d%d.body}", i-1)
+		}
+		fmt.Fprintf(&t, "data \"http\" \"d%d\" {\n  url = %q\n}\n", i, url)
+	}
+	t.WriteString("source \"null\" \"s\" {\n  communicator = \"none\"\n}\nbuild {\n  sources = [\"null.s\"]\n}\n")
+	path, err := b.write(fmt.Sprintf("data-%d-%d/t.pkr.hcl", n, chain), t.String())
+	if err != nil {
+		return "", err
+	}
+	s, err := b.inTurn(b.ingotRun("validate", "-evaluate-datasources", path))
 	if err != nil {
 		return "", err
 	}
