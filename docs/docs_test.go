@@ -54,7 +54,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	// inRepository are the beginnings of a path that is meant from the root.
 	inRepository = regexp.MustCompile(`^(internal|cmd|docs|examples|test|\.ci)/[\w./*-]*$`)
-	command      = regexp.MustCompile(`(?m)(?:^|[ \x60$])(?:ingot|packer) (build|validate|inspect|reap|version|completion)((?: +[^\s|\x60]+)*)`)
+	command      = regexp.MustCompile(`(?m)(?:^|[ \x60$])(?:ingot|packer) (build|validate|inspect|fix|reap|version|completion)((?: +[^\s|\x60]+)*)`)
 	flag         = regexp.MustCompile(`^--?[a-z][a-z-]+`)
 )
 
@@ -232,7 +232,7 @@ func TestFlagsExist(t *testing.T) {
 			if f == "" || strings.HasPrefix(m[1], "--") || name == "test/env/README.md" {
 				continue
 			}
-			if !slices.ContainsFunc([]string{"build", "validate", "inspect", "reap"}, func(c string) bool { return knows(t, usedFlag{c, f}) }) {
+			if !slices.ContainsFunc([]string{"build", "validate", "inspect", "fix", "reap"}, func(c string) bool { return knows(t, usedFlag{c, f}) }) {
 				t.Errorf("%s shows the flag %s, which no command has", name, f)
 			}
 		}

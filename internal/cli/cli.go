@@ -99,7 +99,7 @@ func (a *app) report(root *cobra.Command, err error) int {
 
 // notYet explains why a command of Packer's is unknown.
 func notYet(err error) error {
-	for _, name := range []string{"init", "fmt", "console", "fix", "hcl2_upgrade", "plugins", "verify-attestation"} {
+	for _, name := range []string{"init", "fmt", "console", "hcl2_upgrade", "plugins", "verify-attestation"} {
 		if strings.HasPrefix(err.Error(), fmt.Sprintf("unknown command %q", name)) {
 			return fmt.Errorf("%w: Packer's command %q is not available yet (docs/compatibility.md)", err, name)
 		}
@@ -141,7 +141,7 @@ waits for.
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	for _, c := range []*cobra.Command{
 		a.buildCommand(), a.validateCommand(), a.inspectCommand(), a.versionCommand(),
-		a.reapCommand(), a.completionCommand(root),
+		a.fixCommand(), a.reapCommand(), a.completionCommand(root),
 	} {
 		c.Flags().SortFlags = false
 		root.AddCommand(c)
