@@ -47,6 +47,18 @@ func documents(t *testing.T) map[string]string {
 	return docs
 }
 
+// commands are those that the documentation may show, one a line.
+var commands = []string{
+	"build",
+	"validate",
+	"plan",
+	"inspect",
+	"fix",
+	"reap",
+	"version",
+	"completion",
+}
+
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	span    = regexp.MustCompile("`([^`\n]+)`")
@@ -54,7 +66,7 @@ var (
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	// inRepository are the beginnings of a path that is meant from the root.
 	inRepository = regexp.MustCompile(`^(internal|cmd|docs|examples|test|\.ci)/[\w./*-]*$`)
-	command      = regexp.MustCompile(`(?m)(?:^|[ \x60$])(?:ingot|packer) (build|validate|inspect|fix|reap|version|completion)((?: +[^\s|\x60]+)*)`)
+	command      = regexp.MustCompile(`(?m)(?:^|[ \x60$])(?:ingot|packer) (` + strings.Join(commands, "|") + `)((?: +[^\s|\x60]+)*)`)
 	flag         = regexp.MustCompile(`^--?[a-z][a-z-]+`)
 )
 
@@ -232,7 +244,7 @@ func TestFlagsExist(t *testing.T) {
 			if f == "" || strings.HasPrefix(m[1], "--") || name == "test/env/README.md" {
 				continue
 			}
-			if !slices.ContainsFunc([]string{"build", "validate", "inspect", "fix", "reap"}, func(c string) bool { return knows(t, usedFlag{c, f}) }) {
+			if !slices.ContainsFunc(commands, func(c string) bool { return knows(t, usedFlag{c, f}) }) {
 				t.Errorf("%s shows the flag %s, which no command has", name, f)
 			}
 		}

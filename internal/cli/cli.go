@@ -140,8 +140,14 @@ waits for.
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	for _, c := range []*cobra.Command{
-		a.buildCommand(), a.validateCommand(), a.inspectCommand(), a.versionCommand(),
-		a.fixCommand(), a.reapCommand(), a.completionCommand(root),
+		a.buildCommand(),
+		a.validateCommand(),
+		a.planCommand(),
+		a.inspectCommand(),
+		a.versionCommand(),
+		a.fixCommand(),
+		a.reapCommand(),
+		a.completionCommand(root),
 	} {
 		c.Flags().SortFlags = false
 		root.AddCommand(c)

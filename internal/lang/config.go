@@ -26,17 +26,81 @@ type Config struct {
 	attrs    map[string]*hcl.Attribute
 	blocks   map[string][]*Config
 	override *Override
+	// actions are the paths in Value that wait for a template action; nil
+	// when there are none.
+	actions *cty.PathSet
 }
 
 // IsSet reports whether an argument or block of that name is written in the
 // template, in the body or in what overrides it.
 func (c *Config) IsSet(name string) bool {
-	if c.override != nil {
-		if _, ok := c.override.Values[name]; ok {
-			return true
+	return c.overrides(name) || c.attrs[name] != nil || len(c.blocks[name]) > 0
+}
+
+// Blocks are the configurations of the nested blocks of that name, in order.
+// There are none for a block that an override replaces.
+func (c *Config) Blocks(name string) []*Config {
+	if c.overrides(name) {
+		return nil
+	}
+	return c.blocks[name]
+}
+
+func (c *Config) overrides(name string) bool {
+	if c.override == nil {
+		return false
+	}
+	_, ok := c.override.Values[name]
+	return ok
+}
+
+// Wait says what a value that is not known yet waits for.
+type Wait uint8
+
+// What values wait for.
+const (
+	// ForMachine values come from the machine, as build.ID does.
+	ForMachine Wait = iota + 1
+	// ForData values come from data sources that were not read.
+	ForData
+)
+
+// WaitsFor says what an unknown part of Value waits for. The path leads to an
+// argument of this body or into it; for what is in a nested block ask that
+// block's Config.
+func (c *Config) WaitsFor(path cty.Path) Wait {
+	if c.actions != nil && c.actions.Has(path) {
+		return ForMachine
+	}
+	expr := c.expr(path)
+	if expr == nil {
+		return ForData // a block that is made for each element of something unknown
+	}
+	for _, ref := range expr.Variables() {
+		if name, ok := stepName(ref, 1); ref.RootName() == "build" && (!ok || name != "name") {
+			return ForMachine
 		}
 	}
-	return c.attrs[name] != nil || len(c.blocks[name]) > 0
+	return ForData
+}
+
+// expr is the expression that a path into Value leads to; nil when it leads
+// to a block or to nothing that is written.
+func (c *Config) expr(path cty.Path) hcl.Expression {
+	if len(path) == 0 {
+		return nil
+	}
+	step, ok := path[0].(cty.GetAttrStep)
+	if !ok {
+		return nil
+	}
+	if c.overrides(step.Name) {
+		return PartOf(c.override.Expr, path)
+	}
+	if a := c.attrs[step.Name]; a != nil {
+		return PartOf(a.Expr, path[1:])
+	}
+	return nil
 }
 
 // Range is the place of what a path into Value leads to, as Locate finds it.
@@ -61,16 +125,8 @@ func (c *Config) find(path cty.Path) hcl.Range {
 	if !ok {
 		return c.header
 	}
-	if o := c.override; o != nil {
-		if _, overridden := o.Values[step.Name]; overridden {
-			return PartRange(o.Expr, path)
-		}
-	}
-	if a := c.attrs[step.Name]; a != nil {
-		if len(path) == 1 {
-			return a.Expr.Range()
-		}
-		return PartRange(a.Expr, path[1:])
+	if expr := c.expr(path); expr != nil {
+		return expr.Range()
 	}
 	blocks := c.blocks[step.Name]
 	if len(blocks) == 0 {
@@ -87,6 +143,14 @@ func (c *Config) find(path cty.Path) hcl.Range {
 		return c.header
 	}
 	return blocks[i].find(rest)
+}
+
+func (c *Config) addAction(name string, rest cty.Path) {
+	if c.actions == nil {
+		none := cty.NewPathSet()
+		c.actions = &none
+	}
+	c.actions.Add(append(cty.GetAttrPath(name), rest...))
 }
 
 func (c *Config) addSecret(name string, rest cty.Path) {

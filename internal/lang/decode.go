@@ -157,7 +157,7 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 	}
 	val = c.value
 	if !a.Late {
-		val = d.render(val, expr)
+		val = d.render(cfg, a.Name, val, expr)
 	}
 	val = d.checkStrings(a, val, expr)
 	if a.Sensitive {
@@ -212,7 +212,7 @@ func eachString(val cty.Value, f func(cty.Path, string) cty.Value) cty.Value {
 
 // render replaces the template actions in the strings of val. What needs the
 // machine becomes unknown.
-func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
+func (d *decoding) render(cfg *Config, name string, val cty.Value, expr hcl.Expression) cty.Value {
 	if !holdsAction(val) {
 		return val
 	}
@@ -227,6 +227,7 @@ func (d *decoding) render(val cty.Value, expr hcl.Expression) cty.Value {
 			return cty.UnknownVal(cty.String)
 		case errors.Is(err, gotmpl.ErrNotYetKnown):
 			d.view.UsedFacts = true
+			cfg.addAction(name, p)
 			d.checkBuildNames(text, PartRange(expr, p))
 			return cty.UnknownVal(cty.String)
 		case err != nil:

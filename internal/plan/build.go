@@ -30,6 +30,8 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection)
 	b := &Build{
 		Addr:        u.addr,
 		Description: blk.description,
+		Range:       blk.place,
+		Use:         u.place,
 		Source:      u.source.Addr,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
@@ -161,7 +163,7 @@ func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, 
 	if c == nil {
 		return out, diags
 	}
-	out.Bind, out.Config, diags = bind(ctx, b, s, c.spec, c.component.Plan)
+	out.Planned, out.Bind, out.Config, diags = bind(ctx, b, s, c.spec, c.component.Plan)
 	return out, diags
 }
 
@@ -183,18 +185,19 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 			continue
 		}
 		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput}
-		post.Bind, post.Config, more = bind(ctx, b, s, c.spec, c.component.Plan)
+		post.Planned, post.Bind, post.Config, more = bind(ctx, b, s, c.spec, c.component.Plan)
 		diags = append(diags, more...)
 		out = append(out, post)
 	}
 	return out, diags
 }
 
-// bind plans a step without facts and returns the function that gives the
-// planned step at run time, besides the configuration as it is known now. When the configuration does not depend on the
-// machine that is the same one; otherwise it is evaluated and planned again.
+// bind plans a step without facts and returns it, the function that gives the
+// planned step at run time, and the configuration as it is known now. When the
+// configuration does not depend on the machine the step at run time is the same
+// one; otherwise it is evaluated and planned again.
 func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (
-	func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, diag.List,
+	S, func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, diag.List,
 ) {
 	evaluate := func(ctx context.Context, v *lang.View) (S, *lang.Config, diag.List) {
 		var none S
@@ -212,10 +215,10 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 	v := b.view(nil)
 	planned, cfg, diags := evaluate(ctx, v)
 	if !v.UsedFacts {
-		return func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, diags
+		return planned, func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, diags
 	}
 	told := diags.Warnings()
-	return func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
+	return planned, func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
 		if facts == nil {
 			facts = map[string]cty.Value{}
 		}

@@ -75,7 +75,7 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 	}
 	diags = append(diags, number(blocks)...)
 
-	out := &Plan{}
+	out := &Plan{Dir: t.Dir}
 	total := 0
 	for _, blk := range blocks {
 		for _, u := range blk.uses {

@@ -20,6 +20,8 @@ import (
 
 // Plan is what a command will do.
 type Plan struct {
+	// Dir is the template's folder, which the names of its files start with.
+	Dir string
 	// Builds in the order of the template: build blocks in file order, and
 	// within one the sources in order of use.
 	Builds []*Build
@@ -29,6 +31,8 @@ type Plan struct {
 type Build struct {
 	Addr        addr.Build
 	Description string
+	// Range is the build block, Use where it names the source.
+	Range, Use hcl.Range
 	// Job makes the image.
 	Job component.Job
 	// Source is the source block that is used: its type and name, and
@@ -59,6 +63,9 @@ type Step struct {
 	ContinueOnError bool
 	// Config is the configuration as far as it is known while planning.
 	Config *lang.Config
+	// Planned is the step as far as it is known while planning, for showing
+	// what it will do. What runs comes from Bind.
+	Planned component.Step
 	// Bind evaluates the configuration with what is known of the machine
 	// (build.*) and plans the step. During planning it has been called
 	// with unknown facts, so that mistakes are found before anything runs.
@@ -77,6 +84,9 @@ type PostStep struct {
 	KeepInput *bool
 	// Config is the configuration as far as it is known while planning.
 	Config *lang.Config
+	// Planned is the transform as far as it is known while planning, for
+	// showing what it will do. What runs comes from Bind.
+	Planned component.Transform
 	// Bind evaluates the configuration with the artifact's data (build.*)
 	// and plans the transform.
 	Bind func(ctx context.Context, facts map[string]cty.Value) (component.Transform, diag.List)

@@ -46,6 +46,9 @@ type config struct {
 	WindowsContainer bool   `cty:"windows_container"`
 
 	Build *buildConfig `cty:"build"`
+
+	// exports: export_path is set, be it known or not.
+	exports bool
 }
 
 // buildConfig is the build block.
@@ -78,6 +81,7 @@ func read(cfg cty.Value) (*config, diag.List) {
 	if c.Communicator == "" {
 		c.Communicator = commDocker
 	}
+	c.exports = component.IsSet(cfg, "export_path")
 	if c.RunCommand == nil {
 		c.RunCommand = defaultRun()
 	}

@@ -48,6 +48,8 @@ var (
 	_ component.Job       = (*job)(nil)
 	_ component.FactNames = (*job)(nil)
 	_ component.DataNames = (*job)(nil)
+	_ component.Describer = (*job)(nil)
+	_ component.Connector = (*job)(nil)
 )
 
 // FactNames implements component.FactNames.
@@ -60,6 +62,25 @@ func (j *job) DataNames() []string {
 	}
 	return nil
 }
+
+// Creates implements component.Describer.
+func (j *job) Creates() []component.Creation {
+	var out []component.Creation
+	if j.config.Build != nil {
+		out = append(out, component.Creation{Kind: "image", Name: j.config.Build.Path, Temporary: true})
+	}
+	out = append(out, component.Creation{Kind: "container", Temporary: true})
+	switch {
+	case j.config.Commit:
+		out = append(out, component.Creation{Kind: "image"})
+	case j.config.exports:
+		out = append(out, component.Creation{Kind: "file", Name: j.config.ExportPath})
+	}
+	return out
+}
+
+// ConnectsBy implements component.Connector.
+func (j *job) ConnectsBy() string { return j.config.Communicator }
 
 // Prepare finds the engine and gets the image there.
 func (j *job) Prepare(ctx context.Context, r component.Run) error {

@@ -71,6 +71,11 @@ type job struct {
 
 func (job) FactNames() []string { return []string{"ID"} }
 
+// Creates implements component.Describer.
+func (j job) Creates() []component.Creation {
+	return []component.Creation{{Kind: "file", Name: j.Target}}
+}
+
 func (job) Prepare(context.Context, component.Run) error { return nil }
 
 // Boot writes the file, since local provisioners may work on it. It belongs

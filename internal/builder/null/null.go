@@ -87,6 +87,9 @@ type job struct{ conn *component.Connection }
 
 func (job) FactNames() []string { return []string{"ID"} }
 
+// ConnectsBy implements component.Connector.
+func (j job) ConnectsBy() string { return j.conn.Communicator }
+
 func (job) Prepare(context.Context, component.Run) error { return nil }
 
 func (j job) Boot(context.Context, component.Run) (component.Machine, error) {

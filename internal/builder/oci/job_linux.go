@@ -45,6 +45,21 @@ func newJob(p *plan) (component.Job, diag.List) { return &job{p: p}, nil }
 // FactNames are the names of Machine.Facts.
 func (j *job) FactNames() []string { return []string{"ID"} }
 
+// Creates implements component.Describer.
+func (j *job) Creates() []component.Creation {
+	out := []component.Creation{{Kind: "sandbox", Temporary: true}}
+	for _, o := range j.p.outputs {
+		out = append(out, component.Creation{Kind: "image", Name: o.format + ":" + o.path})
+	}
+	if len(j.p.outputs) == 0 {
+		out = append(out, component.Creation{Kind: "image"}) // where is not known yet
+	}
+	return out
+}
+
+// ConnectsBy implements component.Connector.
+func (j *job) ConnectsBy() string { return "oci" }
+
 // Prepare makes the sandbox and unpacks the base image.
 func (j *job) Prepare(ctx context.Context, r component.Run) error {
 	j.started = r.Clock.Now()

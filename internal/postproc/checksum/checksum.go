@@ -59,7 +59,7 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 	if len(t.Types) == 0 {
 		t.Types = []string{"md5"}
 	}
-	if t.Output == "" {
+	if t.Output == "" && component.Known(cfg, "output") {
 		t.Output = defaultOutput
 	}
 	return t, out
@@ -68,6 +68,11 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 type transform struct {
 	Types  []string `cty:"checksum_types"`
 	Output string   `cty:"output"`
+}
+
+// Creates implements component.Describer.
+func (t transform) Creates() []component.Creation {
+	return []component.Creation{{Kind: "file", Name: t.Output}}
 }
 
 // Process hands on the input's files with the checksum files behind them. Of

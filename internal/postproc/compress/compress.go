@@ -57,7 +57,7 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 	if out.HasErrors() {
 		return nil, out
 	}
-	if t.Output == "" {
+	if t.Output == "" && component.Known(cfg, "output") {
 		t.Output = defaultOutput
 	}
 	t.Level = min(t.Level, 9)
@@ -68,6 +68,11 @@ type transform struct {
 	Output string `cty:"output"`
 	Format string `cty:"format"`
 	Level  int    `cty:"compression_level"`
+}
+
+// Creates implements component.Describer.
+func (t transform) Creates() []component.Creation {
+	return []component.Creation{{Kind: "file", Name: t.Output}}
 }
 
 func (t transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {

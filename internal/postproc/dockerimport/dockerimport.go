@@ -44,7 +44,7 @@ type config struct {
 
 // Plan implements component.PostProcessor.
 func (p postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform, diag.List) {
-	t := &transform{env: p.env}
+	t := &transform{env: p.env, unsure: !component.Known(cfg, "repository") || !component.Known(cfg, "tag")}
 	if err := component.Decode(cfg, &t.config); err != nil {
 		return nil, diag.Errorf("Invalid docker-import configuration", "%v.", err)
 	}
@@ -70,6 +70,8 @@ func (p postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transfo
 type transform struct {
 	env    dockerengine.Env
 	config config
+	// unsure says that the image's name is not known yet.
+	unsure bool
 }
 
 // name is what the image will be called.
@@ -78,6 +80,14 @@ func (t *transform) name() string {
 		return t.config.Repository
 	}
 	return t.config.Repository + ":" + t.config.Tag
+}
+
+// Creates implements component.Describer.
+func (t *transform) Creates() []component.Creation {
+	if t.unsure {
+		return []component.Creation{{Kind: "image"}}
+	}
+	return []component.Creation{{Kind: "image", Name: t.name()}}
 }
 
 // Process implements component.Transform.

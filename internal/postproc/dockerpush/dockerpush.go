@@ -67,6 +67,12 @@ type transform struct {
 	platform *ocispec.Platform
 }
 
+// Creates implements component.Describer. Under which names is the business of
+// the post-processor before this one.
+func (t *transform) Creates() []component.Creation {
+	return []component.Creation{{Kind: "registry image"}}
+}
+
 // Process implements component.Transform.
 func (t *transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
 	if _, err := dockerengine.ImageOf("docker-push", in); err != nil {

@@ -60,6 +60,11 @@ type transform struct {
 	path string
 }
 
+// Creates implements component.Describer.
+func (t *transform) Creates() []component.Creation {
+	return []component.Creation{{Kind: "file", Name: t.path}}
+}
+
 // Process implements component.Transform.
 func (t *transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
 	image, err := dockerengine.ImageOf("docker-save", in)

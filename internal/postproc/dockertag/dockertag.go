@@ -54,6 +54,9 @@ func (p postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transfo
 	}
 	diags := dockerengine.WarnDockerPath(cfg)
 	t := &transform{env: p.env, repository: c.Repository}
+	for _, name := range []string{"repository", "tags", "tag"} {
+		t.unsure = t.unsure || !component.Known(cfg, name)
+	}
 	if component.Known(cfg, "repository") {
 		diags = append(diags, dockerengine.CheckRepository("repository", c.Repository)...)
 	}
@@ -86,6 +89,8 @@ type transform struct {
 	env        dockerengine.Env
 	repository string
 	tags       []string
+	// unsure says that repository or tags are not known yet.
+	unsure bool
 }
 
 // names are what the image will be called.
@@ -96,6 +101,18 @@ func (t *transform) names() []string {
 	out := make([]string, len(t.tags))
 	for i, tag := range t.tags {
 		out[i] = t.repository + ":" + tag
+	}
+	return out
+}
+
+// Creates implements component.Describer.
+func (t *transform) Creates() []component.Creation {
+	if t.unsure {
+		return []component.Creation{{Kind: "tag"}}
+	}
+	var out []component.Creation
+	for _, name := range t.names() {
+		out = append(out, component.Creation{Kind: "tag", Name: name})
 	}
 	return out
 }

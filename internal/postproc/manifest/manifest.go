@@ -45,7 +45,7 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 	if err := component.Decode(cfg, &t); err != nil {
 		return nil, diag.Errorf("Invalid configuration", "%s.", err)
 	}
-	if t.Output == "" {
+	if t.Output == "" && component.Known(cfg, "output") {
 		t.Output = defaultOutput
 	}
 	return t, nil
@@ -77,6 +77,11 @@ type entry struct {
 type file struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
+}
+
+// Creates implements component.Describer.
+func (t transform) Creates() []component.Creation {
+	return []component.Creation{{Kind: "file", Name: t.Output}}
 }
 
 func (t transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {

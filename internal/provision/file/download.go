@@ -18,6 +18,11 @@ import (
 
 type download struct{ config }
 
+// Creates implements component.Describer.
+func (d download) Creates() []component.Creation {
+	return []component.Creation{{Kind: "download", Name: d.Destination}}
+}
+
 // Apply downloads everything in order.
 func (d download) Apply(ctx context.Context, t component.Target) error {
 	taken := map[string]string{}

@@ -1,0 +1,50 @@
+package planview
+
+import "ingot/internal/component"
+
+// Count is how many things of a kind a plan creates.
+type Count struct {
+	Kind  string
+	Count int
+}
+
+// Summary counts what a plan has.
+type Summary struct {
+	Builds, Provisioners, PostProcessors int
+	// Creates counts what stays, in the order of the first of each kind.
+	Creates []Count
+}
+
+// Summary counts. The error-cleanup-provisioner counts as none.
+func (v *View) Summary() Summary {
+	out := Summary{Builds: len(v.Builds)}
+	index := map[string]int{}
+	add := func(l []component.Creation) {
+		for _, c := range l {
+			if c.Temporary {
+				continue
+			}
+			i, seen := index[c.Kind]
+			if !seen {
+				i = len(out.Creates)
+				index[c.Kind] = i
+				out.Creates = append(out.Creates, Count{Kind: c.Kind})
+			}
+			out.Creates[i].Count++
+		}
+	}
+	for _, b := range v.Builds {
+		out.Provisioners += len(b.Provisioners)
+		add(b.Creates)
+		for _, s := range b.Provisioners {
+			add(s.Creates)
+		}
+		for _, chain := range b.Chains {
+			out.PostProcessors += len(chain)
+			for _, s := range chain {
+				add(s.Creates)
+			}
+		}
+	}
+	return out
+}
