@@ -33,7 +33,9 @@ type build struct {
 	leave bool
 }
 
-func (r *run) runBuild(ctx context.Context, p *plan.Build, n int) (res BuildResult) {
+// runBuild runs one build, number n of the plan. Made are the artifacts of the
+// builds that it needs.
+func (r *run) runBuild(ctx context.Context, p *plan.Build, made plan.Made, n int) (res BuildResult) {
 	begin := r.o.Clock.Now()
 	events := r.sink(component.Origin{Build: p.Addr})
 	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts()}
@@ -54,6 +56,9 @@ func (r *run) runBuild(ctx context.Context, p *plan.Build, n int) (res BuildResu
 		return res
 	}
 	b.rt = b.makeRun(events, dir)
+	if res.Err = b.bind(ctx, made); res.Err != nil {
+		return res
+	}
 
 	artifact, err := b.make(ctx)
 	if relErr := b.release(); relErr != nil {
@@ -71,6 +76,20 @@ func (r *run) runBuild(ctx context.Context, p *plan.Build, n int) (res BuildResu
 		res.Err = errors.Join(res.Err, relErr)
 	}
 	return res
+}
+
+// bind plans a build again that uses artifacts of others, now that they exist.
+func (b *build) bind(ctx context.Context, made plan.Made) error {
+	if b.plan.Bind == nil {
+		return nil
+	}
+	bound, diags := b.plan.Bind(ctx, made)
+	warn(b.rt, diags)
+	if diags.HasErrors() {
+		return diags.Err()
+	}
+	b.plan = bound
+	return nil
 }
 
 func (b *build) makeRun(events component.Sink, dir string) component.Run {

@@ -6,11 +6,9 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -104,9 +102,6 @@ func (r Result) Failed() int {
 	return n
 }
 
-// errNotStarted is the error of builds that an interrupt kept from starting.
-var errNotStarted = errors.New("not started: the run was interrupted")
-
 // Run executes the plan. When ctx ends, running builds stop, release what they
 // hold and are counted as failed. The error is about the run itself, not about
 // a build.
@@ -120,7 +115,7 @@ func Run(ctx context.Context, p *plan.Plan, o Options) (Result, error) {
 	if err := r.makeWorkDir(ctx); err != nil {
 		return Result{}, err
 	}
-	res := Result{Builds: r.runAll(ctx, p.Builds)}
+	res := Result{Builds: newSchedule(r, p.Builds).runAll(ctx)}
 	res.Interrupted = context.Cause(ctx)
 	releaseErr := r.book.ReleaseAll(o.Release)
 	res.Duration = o.Clock.Now().Sub(r.start)
@@ -161,31 +156,6 @@ func (r *run) makeWorkDir(ctx context.Context) error {
 	}
 	r.workDir = dir
 	return nil
-}
-
-func (r *run) runAll(ctx context.Context, builds []*plan.Build) []BuildResult {
-	results := make([]BuildResult, len(builds))
-	limit := r.o.Parallel
-	if limit < 1 || limit > len(builds) {
-		limit = len(builds)
-	}
-	slots := make(chan struct{}, max(limit, 1))
-	var wg sync.WaitGroup
-	for i, b := range builds {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			results[i] = BuildResult{Addr: b.Addr, Err: errNotStarted}
-			r.sink(component.Origin{Build: b.Addr}).Emit(component.BuildEnded{Err: errNotStarted})
-			<-slots
-			continue
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			results[i] = r.runBuild(ctx, b, i)
-		})
-	}
-	wg.Wait()
-	return results
 }
 
 // sink stamps events with their origin and time.

@@ -24,6 +24,9 @@ type View struct {
 	Build *BuildData
 	// Template is what "{{...}}" actions see.
 	Template gotmpl.Vars
+	// Artifacts are those of other builds, which build.BLOCK.artifact leads
+	// to; nil where none can be used.
+	Artifacts *Artifacts
 	// UsedFacts is set when an evaluation needed a value of the machine,
 	// known or not.
 	UsedFacts bool
@@ -145,6 +148,8 @@ type gatherer struct {
 	// roots holds attributes by root name, data under "data.TYPE".
 	roots map[string]map[string]cty.Value
 	whole map[string]cty.Value
+	// artifacts are those used of other builds, by the name of their block.
+	artifacts map[string]*blockArtifacts
 }
 
 func (g *gatherer) put(root, name string, val cty.Value) {
@@ -290,11 +295,16 @@ func (g *gatherer) fixed(tr hcl.Traversal, root string, obj cty.Value) diag.List
 // build adds one value of the build, or all of them.
 func (g *gatherer) build(tr hcl.Traversal) diag.List {
 	b := g.view.Build
+	if isArtifactRef(tr) {
+		return g.artifact(tr)
+	}
 	if b == nil {
 		return diag.In(tr.SourceRange(), "Build values are not known here", "build.* can be used only inside build blocks.")
 	}
 	name, ok := stepName(tr, 1)
 	switch {
+	case g.artifacts[name] != nil:
+		return g.ambiguous(tr, name)
 	case ok && name == "name":
 		g.put("build", name, cty.StringVal(b.Block))
 		return nil
@@ -319,8 +329,11 @@ func (g *gatherer) build(tr hcl.Traversal) diag.List {
 	case b.Facts == nil && (b.Names[name] || b.AnyName):
 		g.put("build", name, cty.UnknownVal(cty.String))
 	case b.Facts == nil:
-		return diag.In(tr.SourceRange(), "Unsupported build value", "There is no build.%s.%s", name,
-			diag.Suggest(name, "values of this build", append(keys(b.Names), "name")))
+		help := g.view.artifactHelp(name)
+		if help == "" {
+			help = diag.Suggest(name, "values of this build", append(keys(b.Names), "name"))
+		}
+		return diag.In(tr.SourceRange(), "Unsupported build value", "There is no build.%s.%s", name, help)
 	default:
 		return diag.In(tr.SourceRange(), "Missing build value", "This build does not supply build.%s.%s", name,
 			diag.Suggest(name, "values of this build", append(keys(b.Facts), "name")))

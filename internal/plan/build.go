@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 
-	"github.com/hashicorp/hcl/v2/ext/dynblock"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -25,8 +24,8 @@ func commonFacts() []string {
 
 // build plans one use of a source: the job, the provisioners, the chains. The
 // steps are looked at even when the job has errors, so that all mistakes are
-// reported at once.
-func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection) (*Build, diag.List) {
+// reported at once. Others are the artifacts that it can refer to.
+func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection, others *lang.Artifacts) (*Build, diag.List) {
 	b := &Build{
 		Addr:        u.addr,
 		Description: blk.description,
@@ -35,9 +34,9 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection)
 		Source:      u.source.Addr,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
-	job, diags := p.job(ctx, blk, u, b)
+	job, diags := p.job(ctx, blk, u, b, others)
 	b.Job = job
-	binder := &binder{planner: p, block: blk, use: u, build: b, facts: factNames(job), anyFact: job == nil}
+	binder := &binder{planner: p, block: blk, use: u, build: b, others: others, facts: factNames(job), anyFact: job == nil}
 
 	for i, s := range blk.provisioners {
 		if !s.runsFor(u) {
@@ -82,22 +81,26 @@ func factNames(job component.Job) map[string]bool {
 
 // job evaluates the source's configuration, with what the build adds to it,
 // and plans it.
-func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build) (component.Job, diag.List) {
+func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others *lang.Artifacts) (component.Job, diag.List) {
 	builder, diags := p.builder(u.source.Addr.Type, u.source.TypeRange)
 	if builder == nil {
 		return nil, diags
 	}
 	v := p.scope.View()
-	v.Source, v.Template = u.addr.Source, b.Template
+	v.Source, v.Template, v.Artifacts = u.addr.Source, b.Template, others
 	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
 	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range}}
 	if p.isDynamic(u.source) {
-		bodies[0].Body = dynblock.Expand(u.source.Body, v.Context())
+		bodies[0].Body, diags = v.Expand(u.source.Body, builder.spec)
+		if diags.HasErrors() {
+			return nil, diags
+		}
 	}
 	if u.extra != nil {
 		bodies = append(bodies, lang.Body{Body: u.extra.Body, Header: u.extra.Range})
 	}
-	cfg, diags := v.Decode(ctx, bodies, builder.spec, nil)
+	cfg, more := v.Decode(ctx, bodies, builder.spec, nil)
+	diags = append(diags, more...)
 	b.Config = cfg
 	if cfg.Incomplete {
 		return nil, diags
@@ -125,6 +128,7 @@ type binder struct {
 	block   *block
 	use     *use
 	build   *Build
+	others  *lang.Artifacts
 	facts   map[string]bool
 	anyFact bool
 }
@@ -132,7 +136,7 @@ type binder struct {
 // view is what a step is evaluated with; facts are nil while planning.
 func (b *binder) view(facts map[string]cty.Value) *lang.View {
 	v := b.scope.View()
-	v.Source, v.Template = b.use.addr.Source, b.build.Template
+	v.Source, v.Template, v.Artifacts = b.use.addr.Source, b.build.Template, b.others
 	v.Build = &lang.BuildData{Block: b.block.name, Names: b.facts, AnyName: b.anyFact, Facts: facts}
 	if facts != nil {
 		v.Template.Build = factTexts(facts)

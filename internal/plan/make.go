@@ -75,22 +75,10 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 	}
 	diags = append(diags, number(blocks)...)
 
-	out := &Plan{Dir: t.Dir}
-	total := 0
-	for _, blk := range blocks {
-		for _, u := range blk.uses {
-			total++
-			if !sel.wants(u.addr.Name()) {
-				continue
-			}
-			b, more := p.build(ctx, blk, u, sel)
-			diags = append(diags, more...)
-			if !more.HasErrors() && !blk.broken {
-				out.Builds = append(out.Builds, b)
-			}
-			sel.kept++
-		}
-	}
+	g := newGraph(p, sel, blocks)
+	out := &Plan{Dir: t.Dir, Builds: g.plan(ctx)}
+	total := len(g.all)
+	diags = append(diags, g.diags...)
 	diags = append(diags, sel.unmatched(blocks, total)...)
 	if shared {
 		out.Builds = nil
@@ -115,6 +103,8 @@ type planner struct {
 	provisioners   map[string]*found[component.Provisioner]
 	postProcessors map[string]*found[component.PostProcessor]
 	dataSources    map[string]*found[component.DataSource]
+	// again lets one build at a time be planned a second time.
+	again sync.Mutex
 }
 
 // found is a component with its schema, ready for decoding.

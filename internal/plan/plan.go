@@ -49,7 +49,18 @@ type Build struct {
 	// Chains are the post-processor chains that are left after only and
 	// except; a chain that lost all its members is not among them.
 	Chains []Chain
+	// Needs are the builds whose artifacts this one uses, in the order of
+	// the plan, which has them all. It can start when they have succeeded.
+	Needs []addr.Build
+	// Bind plans the build again with what the builds in Needs have ended
+	// with, and the result is what is to run. It is nil when Needs is
+	// empty. It may be called from several goroutines. The Build is of use
+	// only when the list has no errors.
+	Bind func(ctx context.Context, made Made) (*Build, diag.List)
 }
+
+// Made are the artifacts that builds have ended with.
+type Made map[addr.Build][]*component.Artifact
 
 // Step is a provisioner with its meta-arguments.
 type Step struct {

@@ -90,6 +90,9 @@ func (s *selection) wants(name string) bool {
 	return (len(s.only) == 0 || only) && !except
 }
 
+// excludes reports whether -except names a build.
+func (s *selection) excludes(name string) bool { return matchAny(s.except, name) }
+
 // cuts reports whether -except names this post-processor.
 func (s *selection) cuts(label string) bool { return matchAny(s.except, label) }
 

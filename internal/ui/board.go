@@ -105,8 +105,10 @@ func (b *board) handle(s *component.Stamped) {
 	t := b.of(s.Build)
 	switch e := s.Event.(type) {
 	case component.BuildStarted:
+		t.quiet()
 		t.begun, t.running = s.At, true
 	case component.BuildEnded:
+		t.quiet()
 		t.running, t.ended, t.took, t.err = false, true, e.Duration, e.Err
 	case component.PhaseStarted:
 		t.quiet()
@@ -146,6 +148,9 @@ func (s *stretch) end(took time.Duration, err error) { s.ended, s.took, s.err = 
 
 // quiet forgets what was under way.
 func (t *buildState) quiet() { t.waiting, t.retrying, t.transfers = nil, nil, nil }
+
+// held reports whether the build has not begun because it waits for others.
+func (t *buildState) held() bool { return t.waiting != nil && t.begun.IsZero() && !t.ended }
 
 // phase returns the phase that began last, or nil.
 func (t *buildState) phase() *phaseState {
@@ -219,13 +224,13 @@ var (
 // nameWidest is how many columns a build's name gets in a live line.
 const nameWidest = 32
 
-// lines draws one line per running build, none wider than width, and at most
+// lines draws one line per build that runs or waits for others, none wider than width, and at most
 // most of them.
 func (b *board) lines(now time.Time, width, most int, colour bool, g *glyphs) []string {
 	var running []*buildState
 	widest := 0
 	for _, t := range b.builds {
-		if t.running {
+		if t.running || t.held() {
 			running = append(running, t)
 			widest = max(widest, min(ansi.StringWidth(t.addr.String()), nameWidest))
 		}
@@ -239,9 +244,13 @@ func (b *board) lines(now time.Time, width, most int, colour bool, g *glyphs) []
 	for _, t := range running {
 		name := ansi.Truncate(t.addr.String(), widest, g.ellipsis)
 		name += strings.Repeat(" ", max(0, widest-ansi.StringWidth(name)))
-		tick := int(now.Sub(t.begun)/(100*time.Millisecond)) % len(g.spinner)
+		begun := t.begun
+		if !t.running {
+			begun = t.waitSeen.Add(-t.waiting.Elapsed)
+		}
+		tick := int(now.Sub(begun)/(100*time.Millisecond)) % len(g.spinner)
 		text := fmt.Sprintf("%s %s %6s  %s", g.spinner[max(tick, 0)], name,
-			ShortDuration(now.Sub(t.begun)), t.activity(now, width, g))
+			ShortDuration(now.Sub(begun)), t.activity(now, width, g))
 		text = ansi.Truncate(string(appendClean(nil, text, false)), width, g.ellipsis)
 		if colour {
 			text = fmt.Sprintf("\x1b[1;%dm%s\x1b[0m", t.tone, text)

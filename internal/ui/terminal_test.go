@@ -377,3 +377,32 @@ func TestTerminalErrors(t *testing.T) {
 		t.Errorf("Close returned %v", err)
 	}
 }
+
+// Ensure that a build that waits for others before it begins has a live line,
+// and loses it when it ends without having begun.
+func TestLiveLineOfABuildThatWaitsForAnother(t *testing.T) {
+	var b board
+	at := func(d time.Duration, build addr.Build, e component.Event) {
+		b.handle(&component.Stamped{Origin: component.Origin{Build: build}, At: scriptStart.Add(d), Since: d, Event: e})
+	}
+	live := func(d time.Duration) string {
+		return strings.Join(b.lines(scriptStart.Add(d), 80, 5, false, &asciiGlyphs), "\n")
+	}
+	at(0, addr.Build{}, component.RunStarted{Builds: []addr.Build{alpha, beta}})
+	at(0, alpha, component.BuildStarted{})
+	at(0, beta, component.Waiting{For: "the build os.docker.alpha"})
+	if got, want := live(3*time.Second), "- os.docker.alpha   3.0s  starting\n- null.beta         3.0s  waiting for the build os.docker.alpha, 3.0s"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	at(4*time.Second, beta, component.BuildStarted{})
+	if got, want := live(4*time.Second), "| os.docker.alpha   4.0s  starting\n| null.beta          0ms  starting"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	at(5*time.Second, alpha, component.Waiting{For: "something"})
+	at(5*time.Second, alpha, component.BuildEnded{Err: errors.New("failed")})
+	at(5*time.Second, gamma, component.Waiting{For: "the build os.docker.alpha"})
+	at(5*time.Second, gamma, component.BuildEnded{Err: errors.New("not started")})
+	if got, want := live(5*time.Second), "/ null.beta   1.0s  starting"; !strings.HasSuffix(got, want[2:]) || strings.Contains(got, "docker") || strings.Contains(got, "qemu") {
+		t.Errorf("got\n%s", got)
+	}
+}
