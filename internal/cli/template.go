@@ -120,9 +120,10 @@ func (a *app) load(f templateFlags, path string, secret func(string)) (*template
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
 		Start: a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
 		Functions: funcs.Env{
-			Vault:   funcs.VaultFromEnv(os.LookupEnv),
-			Consul:  funcs.ConsulFromEnv(os.LookupEnv),
-			Secrets: funcs.SecretsManagerFromEnv(os.LookupEnv, time.Now),
+			Vault:      funcs.VaultFromEnv(os.LookupEnv),
+			Consul:     funcs.ConsulFromEnv(os.LookupEnv),
+			Secrets:    funcs.SecretsManagerFromEnv(os.LookupEnv, time.Now),
+			Parameters: funcs.ParameterStoreFromEnv(os.LookupEnv, time.Now),
 		},
 	}, append(f.withoutEffect(), diags...), nil
 }

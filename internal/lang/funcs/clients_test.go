@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func TestVaultRequest(t *testing.T) {
 
 func TestVaultErrors(t *testing.T) {
 	read := func(env Lookup) error {
-		_, err := VaultFromEnv(env).Read(context.Background(), "secret/web")
+		_, err := vaultClient{env, &pauses{}}.Read(context.Background(), "secret/web")
 		return err
 	}
 	for _, c := range []struct {
@@ -110,6 +111,15 @@ func TestVaultTLS(t *testing.T) {
 	if err := read("VAULT_CACERT", ca); err != nil {
 		t.Errorf("with the authority: %v", err)
 	}
+	if err := read("VAULT_CAPATH", dir); err != nil {
+		t.Errorf("with a folder of authorities: %v", err)
+	}
+	if err := read("VAULT_CACERT", ca, "VAULT_TLS_SERVER_NAME", "example.com"); err != nil {
+		t.Errorf("with a name that the certificate has: %v", err)
+	}
+	wantError(t, read("VAULT_CACERT", ca, "VAULT_TLS_SERVER_NAME", "other.invalid"), "not other.invalid")
+	wantError(t, read("VAULT_CAPATH", t.TempDir()), "holds a certificate")
+	wantError(t, read("VAULT_CAPATH", filepath.Join(dir, "none")), "certificates of authorities")
 	if err := read("VAULT_SKIP_VERIFY", "true"); err != nil {
 		t.Errorf("without a check: %v", err)
 	}
@@ -145,6 +155,81 @@ func TestRedirects(t *testing.T) {
 	wantError(t, err, "too many redirects")
 }
 
+// pauses does not wait; it counts how often it was asked to.
+type pauses struct{ n int }
+
+func (p *pauses) Sleep(ctx context.Context, _ time.Duration) error {
+	p.n++
+	return context.Cause(ctx)
+}
+
+// flaky refuses the first requests in a way of its own and then hands on to ok.
+func flaky(times int, refuse func(http.ResponseWriter), ok http.HandlerFunc) http.HandlerFunc {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) <= int64(times) {
+			refuse(w)
+			return
+		}
+		ok(w, r)
+	}
+}
+
+// Ensure that what fails for a passing reason is asked again, a few times and not for ever, and nothing else is.
+func TestPassingFailuresAreRepeated(t *testing.T) {
+	status := func(code int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { w.WriteHeader(code) }
+	}
+	drop := func(w http.ResponseWriter) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			conn.Close()
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		times  int
+		refuse func(http.ResponseWriter)
+		waits  int
+		fails  bool
+	}{
+		{"busy", 3, status(503), 3, false},
+		{"too many requests", 1, status(429), 1, false},
+		{"an error of the server", 2, status(500), 2, false},
+		{"not for ever", 4, status(502), 3, true},
+		{"connection lost", 1, drop, 1, false},
+		{"refused for good", 1, status(403), 0, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			wait := &pauses{}
+			url := serve(t, flaky(c.times, c.refuse, answer(200, `{"data": {"k": "v"}}`)))
+			_, err := vaultClient{vars("VAULT_ADDR", url, "VAULT_TOKEN", "t"), wait}.Read(context.Background(), "kv/x")
+			if (err != nil) != c.fails || wait.n != c.waits {
+				t.Errorf("vault: %d waits, want %d; error %v", wait.n, c.waits, err)
+			}
+			wait = &pauses{}
+			url = serve(t, flaky(c.times, c.refuse, answer(200, "red")))
+			_, err = consulClient{vars("CONSUL_HTTP_ADDR", url), wait}.Value(context.Background(), "k")
+			if (err != nil) != c.fails || wait.n != c.waits {
+				t.Errorf("consul: %d waits, want %d; error %v", wait.n, c.waits, err)
+			}
+		})
+	}
+}
+
+// Ensure an interrupt ends the waiting, and that the error is what the server said last.
+func TestInterruptedWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		cancel()
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	_, err := consulClient{vars("CONSUL_HTTP_ADDR", url), pause{}}.Value(ctx, "k")
+	if err == nil {
+		t.Error("no error after an interrupt")
+	}
+}
+
 func TestConsulRequest(t *testing.T) {
 	var got *http.Request
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -178,7 +263,7 @@ func TestConsulRequest(t *testing.T) {
 
 func TestConsulErrors(t *testing.T) {
 	read := func(pairs ...string) error {
-		_, err := ConsulFromEnv(vars(pairs...)).Value(context.Background(), "k")
+		_, err := consulClient{vars(pairs...), &pauses{}}.Value(context.Background(), "k")
 		return err
 	}
 	wantError(t, read("CONSUL_HTTP_ADDR", serve(t, answer(404, ""))), "not found")

@@ -8,28 +8,30 @@ import (
 	"os"
 	"strings"
 	"unicode/utf8"
+
+	"ingot/internal/retry"
 )
 
 // consulClient reads over Consul's HTTP API.
-type consulClient struct{ env Lookup }
+type consulClient struct {
+	env  Lookup
+	wait retry.Sleeper
+}
 
 var _ ConsulReader = consulClient{}
 
 // ConsulFromEnv is a reader of the Consul agent that the environment describes: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN,
-// CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_AUTH, CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_CLIENT_CERT,
-// CONSUL_CLIENT_KEY, CONSUL_NAMESPACE. The variables are read on each call.
-func ConsulFromEnv(env Lookup) ConsulReader { return consulClient{env} }
+// CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_AUTH, CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_CAPATH,
+// CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME, CONSUL_NAMESPACE. The variables are read on each call.
+func ConsulFromEnv(env Lookup) ConsulReader { return consulClient{env, pause{}} }
 
 func (c consulClient) Value(ctx context.Context, key string) (string, error) {
-	req, err := c.request(ctx, key)
-	if err != nil {
-		return "", err
-	}
 	client, err := c.client()
 	if err != nil {
 		return "", err
 	}
-	answer, err := fetch(client, req)
+	build := func(ctx context.Context) (*http.Request, error) { return c.request(ctx, key) }
+	answer, err := fetch(ctx, c.wait, client, build, busy)
 	if err != nil {
 		return "", err
 	}
@@ -106,9 +108,9 @@ func (c consulClient) client() (*http.Client, error) {
 		return nil, err
 	}
 	return tlsFiles{
-		ca:       c.env.get("CONSUL_CACERT", ""),
-		cert:     c.env.get("CONSUL_CLIENT_CERT", ""),
-		key:      c.env.get("CONSUL_CLIENT_KEY", ""),
-		insecure: !verify,
+		ca: c.env.get("CONSUL_CACERT", ""), caDir: c.env.get("CONSUL_CAPATH", ""),
+		cert: c.env.get("CONSUL_CLIENT_CERT", ""), key: c.env.get("CONSUL_CLIENT_KEY", ""),
+		serverName: c.env.get("CONSUL_TLS_SERVER_NAME", ""),
+		insecure:   !verify,
 	}.client()
 }

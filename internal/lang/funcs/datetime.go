@@ -19,7 +19,7 @@ func datetimeFuncs(env Env) map[string]function.Function {
 			"The layout: repeated letters such as YYYY, MM, DD, hh, mm, ss and ZZZZZ; other letters go between single quotes.",
 			"The timestamp."),
 		"legacy_isotime": isotimeFunc(env.Start),
-		"legacy_strftime": stringFunc("Writes the time at which the program started, in UTC, by the verbs of strftime.",
+		"legacy_strftime": stringFunc("Writes the time at which the run began, in UTC, by the verbs of strftime.",
 			func(args ...string) (string, error) { return strftimeStrict(args[0], env.Start.UTC()) },
 			text("format", "The format, such as %Y-%m-%d; an unknown verb is an error.")),
 		"rfc3339_parse": newFunc("Takes an RFC 3339 timestamp apart, in its own time zone.",
@@ -28,8 +28,8 @@ func datetimeFuncs(env Env) map[string]function.Function {
 		"timeadd": describe(stdlib.TimeAddFunc,
 			"Adds a duration to an RFC 3339 timestamp.",
 			"The timestamp.", "The duration, such as 1h30m or -10s."),
-		"timestamp": stringFunc("Returns the current time in UTC as RFC 3339; every evaluation gives its own time, unlike legacy_isotime.",
-			func(...string) (string, error) { return env.Now().UTC().Format(time.RFC3339), nil }),
+		"timestamp": stringFunc("Returns the time at which the run began, in UTC, as RFC 3339; it is the same wherever the template asks for it.",
+			func(...string) (string, error) { return env.Start.UTC().Format(time.RFC3339), nil }),
 		"unix_timestamp_parse": newFunc("Takes a Unix timestamp apart, in UTC.",
 			timeParts("rfc3339", cty.String), parseUnixTimestamp,
 			number("unix_timestamp", "Seconds since 1970-01-01T00:00:00Z; a number, or a string that holds one.")),
@@ -39,7 +39,7 @@ func datetimeFuncs(env Env) map[string]function.Function {
 func isotimeFunc(start time.Time) function.Function {
 	layout := text("layout", "A layout in the terms of Go's reference time, such as 2006-01-02; without it, RFC 3339.")
 	return function.New(&function.Spec{
-		Description:  "Writes the time at which the program started, in UTC.",
+		Description:  "Writes the time at which the run began, in UTC.",
 		VarParam:     &layout,
 		Type:         function.StaticReturnType(cty.String),
 		RefineResult: notNull,

@@ -23,7 +23,7 @@ var datetimeCases = map[string][]evalCase{
 		{`timeadd("2017-11-22", "1h")`, `error: not a valid RFC3339 timestamp`},
 		{`timeadd("2017-11-22T00:00:00Z", "1x")`, `error: unknown unit "x"`},
 	},
-	"timestamp": {{`timestamp()`, `"2025-01-02T04:04:05Z"`}, {`timestamp(1)`, `error: Too many function arguments`}},
+	"timestamp": {{`timestamp()`, `"2024-02-29T12:04:05Z"`}, {`timestamp(1)`, `error: Too many function arguments`}},
 	"legacy_isotime": {
 		{`legacy_isotime()`, `"2024-02-29T12:04:05Z"`},
 		{`legacy_isotime("2006-01-02 Mon")`, `"2024-02-29 Thu"`},
@@ -69,23 +69,33 @@ var datetimeCases = map[string][]evalCase{
 }
 
 // Ensure each evaluation of timestamp reads the clock, while the start of the program stays what it was.
-func TestTimestampMovesAndStartDoesNot(t *testing.T) {
-	now := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
-	table := Table(Env{Now: func() time.Time { now = now.Add(time.Second); return now }})
-	var seen []string
-	for _, expr := range []string{`timestamp()`, `timestamp()`, `legacy_isotime()`, `legacy_isotime()`} {
-		v, err := eval(table, expr)
-		if err != nil {
-			t.Fatal(err)
+// TestW58TimestampIsThatOfTheRun: everything in a run that shows the time shows the same one.
+func TestW58TimestampIsThatOfTheRun(t *testing.T) {
+	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, env := range []Env{{Start: start}, {}} {
+		table := Table(env)
+		var seen []string
+		for _, expr := range []string{`timestamp()`, `legacy_isotime()`, `legacy_strftime("%Y-%m-%dT%H:%M:%SZ")`} {
+			v, err := eval(table, expr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = append(seen, v.AsString())
 		}
-		seen = append(seen, v.AsString())
-	}
-	if seen[0] == seen[1] || seen[2] != seen[3] {
-		t.Errorf("got %s", strings.Join(seen, " "))
+		if seen[0] != seen[1] || seen[1] != seen[2] || !env.Start.IsZero() && seen[0] != "2025-01-01T00:00:00Z" {
+			t.Errorf("got %s", strings.Join(seen, " "))
+		}
 	}
 }
 
-// Ensure the two parsers take the same moment apart in the same way.
+// TestW58UnixTimestampParseTakesStrings, as Packer's changelog promises.
+func TestW58UnixTimestampParseTakesStrings(t *testing.T) {
+	runCases(t, Table(Env{}), map[string][]evalCase{"strings": {
+		{`unix_timestamp_parse("1735556645") == unix_timestamp_parse(1735556645)`, `true`},
+		{`unix_timestamp_parse("${60 * 60}").hour`, `1`},
+	}})
+}
+
 func TestParsersAgree(t *testing.T) {
 	table := Table(Env{})
 	property := func(seconds uint32) bool {

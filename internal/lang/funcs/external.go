@@ -33,11 +33,18 @@ type SecretsReader interface {
 	Secret(ctx context.Context, name string) (string, error)
 }
 
+// ParametersReader reads from the parameter store in AWS Systems Manager.
+type ParametersReader interface {
+	// Parameter returns the value of a parameter; that of a SecureString is decrypted if asked for, else the ciphertext.
+	Parameter(ctx context.Context, name string, decrypt bool) (string, error)
+}
+
 func externalFuncs(env Env) map[string]function.Function {
 	key := text("key", "The field to take from a secret that is a JSON object; null if it has just one field.")
 	key.AllowNull = true
 	name := text("name", "The name or ARN of the secret.")
 	return map[string]function.Function{
+		"aws_parameterstore": env.parameterStoreFunc(),
 		"aws_secretsmanager": newFunc("Returns the current value of a secret in AWS Secrets Manager: a field of it if it is a JSON object, else all of it.",
 			cty.String, env.secretField, name, key),
 		"aws_secretsmanager_raw": stringFunc("Returns the current value of a secret in AWS Secrets Manager as it stands.",
@@ -130,6 +137,45 @@ func (e Env) secret(name string) (string, error) {
 	})
 	if err != nil {
 		return "", fmt.Errorf("aws secrets manager: read secret %q: %w", name, err)
+	}
+	return value, nil
+}
+
+func (e Env) parameterStoreFunc() function.Function {
+	decrypt := function.Parameter{
+		Name: "with_decryption", Type: cty.Bool,
+		Description: "Whether to decrypt a SecureString; true if it is left out.",
+	}
+	return function.New(&function.Spec{
+		Description:  "Returns the value of a parameter in the parameter store of AWS Systems Manager.",
+		Params:       []function.Parameter{text("name", "The name or ARN of the parameter, with :VERSION or :LABEL behind it for another than the newest version.")},
+		VarParam:     &decrypt,
+		Type:         function.StaticReturnType(cty.String),
+		RefineResult: notNull,
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if len(args) > 2 {
+				return cty.NilVal, fmt.Errorf("aws_parameterstore takes a name and at most one with_decryption, not %d arguments", len(args))
+			}
+			value, err := e.parameter(args[0].AsString(), len(args) == 1 || args[1].True())
+			if err != nil {
+				return cty.NilVal, err
+			}
+			return cty.StringVal(value), nil
+		},
+	})
+}
+
+func (e Env) parameter(name string, decrypt bool) (string, error) {
+	if e.Parameters == nil {
+		return "", errors.New("aws parameter store cannot be used here")
+	}
+	var value string
+	err := e.network("aws parameter store", func(ctx context.Context) (err error) {
+		value, err = e.Parameters.Parameter(ctx, name, decrypt)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("aws parameter store: read parameter %q: %w", name, err)
 	}
 	return value, nil
 }

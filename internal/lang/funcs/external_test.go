@@ -27,6 +27,17 @@ var externalCases = map[string][]evalCase{
 		{`consul_key("app/empty")`, `error: consul: key "app/empty" has an empty value`},
 		{`consul_key("app/none")`, `error: consul: read key "app/none": not found`},
 	},
+	"aws_parameterstore": {
+		{`aws_parameterstore("/app/color")`, `"red"`},
+		{`aws_parameterstore("/app/secret")`, `"hush"`},
+		{`aws_parameterstore("/app/secret", true)`, `"hush"`},
+		{`aws_parameterstore("/app/secret", false)`, `"AQICA=="`},
+		{`aws_parameterstore("/app/none")`, `error: aws parameter store: read parameter "/app/none": not found`},
+		{`aws_parameterstore("a", true, true)`, `error: at most one with_decryption, not 3 arguments`},
+		{`aws_parameterstore("a", "maybe")`, `error: a bool is required`},
+		{`aws_parameterstore(null)`, `error: must not be null`},
+		{`aws_parameterstore(unknown_string)`, `unknown_string`},
+	},
 	"aws_secretsmanager": {
 		{`aws_secretsmanager("db", "user")`, `"admin"`},
 		{`aws_secretsmanager("db", "port")`, `"5432"`},
@@ -66,6 +77,18 @@ var fakeConsul = consulFunc(func(_ context.Context, key string) (string, error) 
 		return "red", nil
 	case "app/empty":
 		return "", nil
+	}
+	return "", errFakeMissing
+})
+
+var fakeParameters = parametersFunc(func(_ context.Context, name string, decrypt bool) (string, error) {
+	switch {
+	case name == "/app/color":
+		return "red", nil
+	case name == "/app/secret" && decrypt:
+		return "hush", nil
+	case name == "/app/secret":
+		return "AQICA==", nil
 	}
 	return "", errFakeMissing
 })
@@ -120,6 +143,7 @@ func TestReadersThatAreMissing(t *testing.T) {
 		{`consul_key("a")`, `error: consul cannot be used here`},
 		{`aws_secretsmanager("a", null)`, `error: aws secrets manager cannot be used here`},
 		{`aws_secretsmanager_raw("a")`, `error: aws secrets manager cannot be used here`},
+		{`aws_parameterstore("a")`, `error: aws parameter store cannot be used here`},
 	}})
 }
 

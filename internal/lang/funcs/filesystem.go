@@ -1,6 +1,7 @@
 package funcs
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -30,9 +31,9 @@ func filesystemFuncs(env Env) map[string]function.Function {
 		"file": stringFunc("Reads a file, which must be UTF-8 text.",
 			func(args ...string) (string, error) { return env.readText(args[0]) },
 			text("path", `The path, relative to the directory of the template; a leading "~" is the home directory.`)),
-		"filebase64": stringFunc("Reads a file of any content as Base64; unlike file, it looks from the current directory and takes \"~\" literally.",
+		"filebase64": stringFunc("Reads a file of any content as Base64.",
 			func(args ...string) (string, error) { return env.readBase64(args[0]) },
-			text("path", "The path, relative to the current directory; start it with ${path.root} for the directory of the template.")),
+			text("path", `The path, relative to the directory of the template, or to the current directory if there is no such file; a leading "~" is the home directory.`)),
 		"fileexists": newFunc("Tells whether a file exists; a directory at that path is an error.", cty.Bool,
 			func(args []cty.Value) (cty.Value, error) { return env.fileExists(args[0].AsString()) },
 			text("path", `The path, relative to the directory of the template; a leading "~" is the home directory.`)),
@@ -104,17 +105,30 @@ func (e Env) readText(p string) (string, error) {
 	return string(content), nil
 }
 
-// readBase64 keeps the base directory that existing templates rely on. Where a user meant the other one, the error says so.
+// readBase64 looks where readText does. Templates were written for a filebase64 that looked from the working directory
+// and took "~" literally: where the file is only there, it is read from there, and where it is in both places and not the
+// same, the template has to say which one it means.
 func (e Env) readBase64(p string) (string, error) {
-	content, err := os.ReadFile(under(e.WorkDir, p))
-	if err == nil {
-		return base64.StdEncoding.EncodeToString(content), nil
+	full, err := e.fromTemplate(p)
+	if err != nil {
+		return "", err
 	}
-	hint := ""
-	if _, statErr := os.Stat(under(e.TemplateDir, p)); statErr == nil {
-		hint = `; it exists in the directory of the template, which is "${path.root}/` + filepath.ToSlash(p) + `" here`
+	content, err := os.ReadFile(full)
+	if other := under(e.WorkDir, p); !filepath.IsAbs(p) && other != full {
+		there, otherErr := os.ReadFile(other)
+		switch {
+		case otherErr != nil:
+		case err != nil:
+			content, err = there, nil
+		case !bytes.Equal(content, there):
+			return "", function.NewArgErrorf(0, "%q is another file in the directory of the template than in the current directory; "+
+				`write abspath(%q) for the one in the current directory, and "${abspath(path.root)}/%s" for the other`, p, p, filepath.ToSlash(p))
+		}
 	}
-	return "", function.NewArgErrorf(0, "cannot read %q: %w%s", p, err, hint)
+	if err != nil {
+		return "", function.NewArgErrorf(0, "cannot read %q: %w", p, err)
+	}
+	return base64.StdEncoding.EncodeToString(content), nil
 }
 
 func (e Env) fileExists(p string) (cty.Value, error) {

@@ -1,12 +1,12 @@
 package funcs
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/zclconf/go-cty/cty"
 )
@@ -32,9 +32,12 @@ var filesystemCases = map[string][]evalCase{
 	"filebase64": {
 		{`filebase64("here.txt")`, `"aGVyZQ=="`},
 		{`filebase64("../template/binary.dat")`, `"//4A"`},
-		{`filebase64("hello.txt")`, `error: it exists in the directory of the template, which is "${path.root}/hello.txt" here`},
+		{`filebase64("hello.txt") == base64encode(file("hello.txt"))`, `true`},
+		{`filebase64("binary.dat")`, `"//4A"`},
+		{`filebase64("~/at-home.txt") == base64encode(file("~/at-home.txt"))`, `true`},
+		{`filebase64("~literal/x")`, `error: cannot expand "~literal/x"`},
 		{`filebase64("nothing.txt")`, `error: cannot read "nothing.txt"`},
-		{`filebase64("~/at-home.txt")`, `error: no such file`},
+		{`filebase64("scripts")`, `error: is a directory`},
 	},
 	"fileexists": {
 		{`fileexists("hello.txt")`, `true`},
@@ -92,6 +95,31 @@ var filesystemCases = map[string][]evalCase{
 	},
 }
 
+// TestW58FileAndFilebase64LookInOnePlace: both read from the directory of the template. Where Packer's filebase64 would
+// have read another file, from the working directory, it is an error and not the wrong one of the two.
+func TestW58FileAndFilebase64LookInOnePlace(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"template/one": "t", "template/same": "s", "work/same": "s", "template/two": "t", "work/two": "w", "work/only": "o",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := Env{TemplateDir: filepath.Join(root, "template"), WorkDir: filepath.Join(root, "work")}
+	runCases(t, Table(env), map[string][]evalCase{"places": {
+		{`[file("one"), base64decode(filebase64("one"))]`, `["t", "t"]`},
+		{`[file("same"), base64decode(filebase64("same"))]`, `["s", "s"]`},
+		{`file("two")`, `"t"`},
+		{`filebase64("two")`, `error: write abspath("two") for the one in the current directory`},
+		{`base64decode(filebase64(abspath("two")))`, `"w"`},
+		{`base64decode(filebase64("only"))`, `"o"`},
+	}})
+}
+
 func TestHomeThatCannotBeFound(t *testing.T) {
 	table := Table(Env{Home: func() (string, error) { return "", errors.New("no home") }})
 	runCases(t, table, map[string][]evalCase{"no home": {
@@ -120,13 +148,13 @@ func TestEmptyEnvUsesTheProcess(t *testing.T) {
 // Ensure a call inside a template happens once: a second rendering would show as a second request.
 func TestTemplateFileRendersOnce(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "t.tpl"), []byte(`${timestamp()}`), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "t.tpl"), []byte(`${consul_key("k")}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	env := testEnv(t)
 	env.TemplateDir = dir
-	now, calls := env.Now(), 0
-	env.Now = func() time.Time { calls++; return now }
+	calls := 0
+	env.Consul = consulFunc(func(context.Context, string) (string, error) { calls++; return "x", nil })
 	if _, err := eval(Table(env), `templatefile("t.tpl", {})`); err != nil || calls != 1 {
 		t.Errorf("%d calls, want 1; error %v", calls, err)
 	}

@@ -21,26 +21,25 @@ import (
 // there is one (clock, home directory, process directory); a reader of external values that is nil makes its function
 // fail with an error that says so.
 type Env struct {
-	// TemplateDir is the base of relative paths in file, fileexists, fileset and templatefile.
+	// TemplateDir is the base of relative paths in file, filebase64, fileexists, fileset and templatefile.
 	TemplateDir string
-	// WorkDir is the base of relative paths in abspath and filebase64; empty is the directory of the process.
+	// WorkDir is the base of relative paths in abspath; empty is the directory of the process.
 	WorkDir string
 	// Home finds the directory that a leading "~" stands for.
 	Home func() (string, error)
 
-	// Start is when the process began: what legacy_isotime and legacy_strftime show.
+	// Start is when the run began: what timestamp, legacy_isotime and legacy_strftime show, however often they are called.
 	Start time.Time
-	// Now is the clock of timestamp.
-	Now func() time.Time
 
 	// Context ends calls to the readers below when it is cancelled; a function call has no context of its own.
 	Context context.Context
 	// NetworkTimeout bounds one call to a reader; zero is 30 seconds.
 	NetworkTimeout time.Duration
 
-	Vault   VaultReader
-	Consul  ConsulReader
-	Secrets SecretsReader
+	Vault      VaultReader
+	Consul     ConsulReader
+	Secrets    SecretsReader
+	Parameters ParametersReader
 }
 
 // defaultNetworkTimeout leaves room for a slow proxy, yet ends before a user takes the program for dead.
@@ -51,11 +50,8 @@ func (e Env) withDefaults() Env {
 	if e.Home == nil {
 		e.Home = os.UserHomeDir
 	}
-	if e.Now == nil {
-		e.Now = time.Now
-	}
 	if e.Start.IsZero() {
-		e.Start = e.Now()
+		e.Start = time.Now()
 	}
 	if e.Context == nil {
 		e.Context = context.Background()

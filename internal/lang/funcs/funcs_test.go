@@ -35,15 +35,18 @@ formatdate timeadd timestamp legacy_isotime legacy_strftime rfc3339_parse unix_t
 vault consul_key aws_secretsmanager aws_secretsmanager_raw try can
 `
 
+// added are the names that Packer does not have.
+const added = `aws_parameterstore`
+
 func TestTableHasTheSpecifiedNames(t *testing.T) {
-	want := strings.Fields(specified)
+	want := strings.Fields(specified + added)
 	slices.Sort(want)
 	got := slices.Sorted(maps.Keys(Table(Env{})))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("names in the table (-want +got):\n%s", diff)
 	}
-	if len(got) != 103 {
-		t.Errorf("the table has %d functions, want 103", len(got))
+	if n := len(strings.Fields(specified)); n != 103 {
+		t.Errorf("%d names are specified, want 103", n)
 	}
 }
 
@@ -187,10 +190,10 @@ func testEnv(t *testing.T) Env {
 		WorkDir:     filepath.Join(root, "work"),
 		Home:        func() (string, error) { return filepath.Join(root, "home"), nil },
 		Start:       time.Date(2024, 2, 29, 13, 4, 5, 678_000_000, time.FixedZone("", 3600)),
-		Now:         func() time.Time { return time.Date(2025, 1, 2, 3, 4, 5, 0, time.FixedZone("", -3600)) },
 		Vault:       fakeVault,
 		Consul:      fakeConsul,
 		Secrets:     fakeSecrets,
+		Parameters:  fakeParameters,
 	}
 }
 
@@ -224,6 +227,12 @@ func (f vaultFunc) Read(ctx context.Context, path string) (map[string]any, error
 type consulFunc func(ctx context.Context, key string) (string, error)
 
 func (f consulFunc) Value(ctx context.Context, key string) (string, error) { return f(ctx, key) }
+
+type parametersFunc func(ctx context.Context, name string, decrypt bool) (string, error)
+
+func (f parametersFunc) Parameter(ctx context.Context, name string, decrypt bool) (string, error) {
+	return f(ctx, name, decrypt)
+}
 
 type secretsFunc func(ctx context.Context, name string) (string, error)
 
@@ -295,6 +304,7 @@ var samples = map[string][]string{
 
 	"vault": {`"secret/data/web"`, `"user"`}, "consul_key": {`"app/color"`},
 	"aws_secretsmanager": {`"db"`, `"user"`}, "aws_secretsmanager_raw": {`"plain"`},
+	"aws_parameterstore": {`"/app/color"`, `true`},
 }
 
 // forEachSample calls a function once for each argument of each sample, with that argument changed.

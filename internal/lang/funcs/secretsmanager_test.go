@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -31,29 +32,43 @@ func TestSignMatchesPublishedVectors(t *testing.T) {
 	}
 }
 
-// fakeSecretsManager answers GetSecretValue, after it has checked the signature on its own.
-type fakeSecretsManager struct {
-	keyID, secret, token, region string
-	secrets                      map[string]string
+// fakeAWS checks the signature of a request on its own, and lets the service answer.
+type fakeAWS struct {
+	keyID, secret, token, region, service string
+	// busy is how many requests are refused first, with this type of error.
+	busy     atomic.Int64
+	busyType string
+	answer   func(w http.ResponseWriter, target string, body []byte)
 }
 
-func (f fakeSecretsManager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.busy.Add(-1) >= 0 {
+		refuse(w, f.busyType, "Rate exceeded")
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
 		err = f.verify(r, body)
 	}
 	if err != nil {
-		f.refuse(w, "InvalidSignatureException", err.Error())
+		refuse(w, "InvalidSignatureException", err.Error())
 		return
 	}
+	f.answer(w, r.Header.Get("X-Amz-Target"), body)
+}
+
+// fakeSecretsManager answers GetSecretValue.
+type fakeSecretsManager map[string]string
+
+func (f fakeSecretsManager) answer(w http.ResponseWriter, target string, body []byte) {
 	var input struct{ SecretId, VersionStage string }
-	if err := json.Unmarshal(body, &input); err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || input.VersionStage != "AWSCURRENT" {
-		f.refuse(w, "ValidationException", "unexpected request "+string(body))
+	if err := json.Unmarshal(body, &input); err != nil || target != "secretsmanager.GetSecretValue" || input.VersionStage != "AWSCURRENT" {
+		refuse(w, "ValidationException", "unexpected request "+string(body))
 		return
 	}
-	value, ok := f.secrets[input.SecretId]
+	value, ok := f[input.SecretId]
 	if !ok {
-		f.refuse(w, "com.amazonaws.secretsmanager#ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+		refuse(w, "com.amazonaws.secretsmanager#ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 		return
 	}
 	reply := map[string]string{"Name": input.SecretId}
@@ -65,20 +80,20 @@ func (f fakeSecretsManager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(reply)
 }
 
-func (fakeSecretsManager) refuse(w http.ResponseWriter, kind, message string) {
+func refuse(w http.ResponseWriter, kind, message string) {
 	w.WriteHeader(http.StatusBadRequest)
 	_ = json.NewEncoder(w).Encode(map[string]string{"__type": kind, "message": message})
 }
 
 // verify recomputes the signature from what arrived, by the published recipe and without the code under test.
-func (f fakeSecretsManager) verify(r *http.Request, body []byte) error {
+func (f *fakeAWS) verify(r *http.Request, body []byte) error {
 	var credential, signed, signature string
 	fields := strings.NewReplacer(",", "").Replace(r.Header.Get("Authorization"))
 	if _, err := fmt.Sscanf(fields, "AWS4-HMAC-SHA256 Credential=%s SignedHeaders=%s Signature=%s", &credential, &signed, &signature); err != nil {
 		return fmt.Errorf("authorization %q: %w", fields, err)
 	}
 	date := r.Header.Get("X-Amz-Date")
-	scope := date[:8] + "/" + f.region + "/secretsmanager/aws4_request"
+	scope := date[:8] + "/" + f.region + "/" + f.service + "/aws4_request"
 	if credential != f.keyID+"/"+scope {
 		return fmt.Errorf("credential %q", credential)
 	}
@@ -107,7 +122,7 @@ func (f fakeSecretsManager) verify(r *http.Request, body []byte) error {
 		h.Write([]byte(s))
 		return string(h.Sum(nil))
 	}
-	key := mac(mac(mac(mac("AWS4"+f.secret, date[:8]), f.region), "secretsmanager"), "aws4_request")
+	key := mac(mac(mac(mac("AWS4"+f.secret, date[:8]), f.region), f.service), "aws4_request")
 	if want := fmt.Sprintf("%x", mac(key, toSign)); signature != want {
 		return fmt.Errorf("signature %s, want %s", signature, want)
 	}
@@ -115,21 +130,17 @@ func (f fakeSecretsManager) verify(r *http.Request, body []byte) error {
 }
 
 func TestSecretsManager(t *testing.T) {
-	service := fakeSecretsManager{keyID: "AKID", secret: "hush", region: "eu-west-1", secrets: map[string]string{
-		"plain": "just text", "db": `{"user": "admin"}`, "bin": "binary", "empty": "",
-	}}
+	secrets := fakeSecretsManager{"plain": "just text", "db": `{"user": "admin"}`, "bin": "binary", "empty": ""}
 	for _, token := range []string{"", "session"} {
-		service.token = token
-		server := httptest.NewServer(service)
-		t.Cleanup(server.Close)
-		env := []string{"AWS_ENDPOINT_URL", server.URL, "AWS_ACCESS_KEY_ID", "AKID", "AWS_REGION", "eu-west-1", "AWS_SESSION_TOKEN", token}
+		service := &fakeAWS{keyID: "AKID", secret: "hush", token: token, region: "eu-west-1", service: "secretsmanager", answer: secrets.answer}
+		env := awsVars(t, service)
 		good := SecretsManagerFromEnv(vars(append(env, "AWS_SECRET_ACCESS_KEY", "hush")...), time.Now)
 		bad := SecretsManagerFromEnv(vars(append(env, "AWS_SECRET_ACCESS_KEY", "wrong")...), time.Now)
 		runCases(t, Table(Env{Secrets: good}), map[string][]evalCase{"good": {
 			{`aws_secretsmanager_raw("plain")`, `"just text"`},
 			{`aws_secretsmanager_raw("empty")`, `""`},
 			{`aws_secretsmanager("db", "user")`, `"admin"`},
-			{`aws_secretsmanager_raw("none")`, `error: read secret "none": http status 400: ResourceNotFoundException: Secrets Manager can't find the specified secret.`},
+			{`aws_secretsmanager_raw("none")`, `error: read secret "none": http status 400: ResourceNotFoundException: Secrets Manager can't find the specified secret. (check the name, and that it is in the region eu-west-1)`},
 			{`aws_secretsmanager_raw("bin")`, `error: the secret is binary`},
 		}})
 		runCases(t, Table(Env{Secrets: bad}), map[string][]evalCase{"bad": {
@@ -138,9 +149,20 @@ func TestSecretsManager(t *testing.T) {
 	}
 }
 
+// awsVars serves a service and returns the environment that leads to it, without AWS_SECRET_ACCESS_KEY.
+func awsVars(t *testing.T, service *fakeAWS) []string {
+	t.Helper()
+	return []string{
+		"AWS_ENDPOINT_URL", serve(t, service.ServeHTTP), "AWS_ACCESS_KEY_ID", service.keyID,
+		"AWS_REGION", service.region, "AWS_SESSION_TOKEN", service.token,
+	}
+}
+
 func TestSecretsManagerErrors(t *testing.T) {
 	read := func(pairs ...string) error {
-		_, err := SecretsManagerFromEnv(vars(pairs...), time.Now).Secret(context.Background(), "x")
+		client := SecretsManagerFromEnv(vars(pairs...), time.Now).(secretsManagerClient)
+		client.wait = &pauses{}
+		_, err := client.Secret(context.Background(), "x")
 		return err
 	}
 	keys := []string{"AWS_ACCESS_KEY_ID", "a", "AWS_SECRET_ACCESS_KEY", "b"}
@@ -167,7 +189,7 @@ func TestSecretsManagerEndpoint(t *testing.T) {
 		{vars("AWS_ENDPOINT_URL", "http://local:1/x"), "eu-west-1", "http://local:1/x"},
 		{vars("AWS_ENDPOINT_URL", "http://a", "AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://b"), "eu-west-1", "http://b/"},
 	} {
-		got, err := secretsManagerClient{env: c.env}.endpoint(c.region)
+		got, err := SecretsManagerFromEnv(c.env, time.Now).(secretsManagerClient).endpoint(c.region)
 		if err != nil || got != c.want {
 			t.Errorf("endpoint in %s: %q, error %v, want %q", c.region, got, err, c.want)
 		}

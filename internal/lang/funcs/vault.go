@@ -9,17 +9,22 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"ingot/internal/retry"
 )
 
 // vaultClient reads over Vault's HTTP API.
-type vaultClient struct{ env Lookup }
+type vaultClient struct {
+	env  Lookup
+	wait retry.Sleeper
+}
 
 var _ VaultReader = vaultClient{}
 
 // VaultFromEnv is a reader of the Vault server that the environment describes: VAULT_ADDR, VAULT_TOKEN (required),
-// VAULT_NAMESPACE, VAULT_CACERT, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_SKIP_VERIFY. The variables are read on each
-// call, so that a template that never asks Vault needs none of them.
-func VaultFromEnv(env Lookup) VaultReader { return vaultClient{env} }
+// VAULT_NAMESPACE, VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT, VAULT_CLIENT_KEY, VAULT_TLS_SERVER_NAME,
+// VAULT_SKIP_VERIFY. The variables are read on each call, so that a template that never asks Vault needs none of them.
+func VaultFromEnv(env Lookup) VaultReader { return vaultClient{env, pause{}} }
 
 // vaultReply is what Vault wraps every answer into.
 type vaultReply struct {
@@ -29,15 +34,12 @@ type vaultReply struct {
 }
 
 func (v vaultClient) Read(ctx context.Context, path string) (map[string]any, error) {
-	req, err := v.request(ctx, path)
-	if err != nil {
-		return nil, err
-	}
 	client, err := v.client()
 	if err != nil {
 		return nil, err
 	}
-	answer, err := fetch(client, req)
+	build := func(ctx context.Context) (*http.Request, error) { return v.request(ctx, path) }
+	answer, err := fetch(ctx, v.wait, client, build, busy)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func (v vaultClient) Read(ctx context.Context, path string) (map[string]any, err
 func (v vaultClient) request(ctx context.Context, path string) (*http.Request, error) {
 	token := v.env.get("VAULT_TOKEN", "")
 	if token == "" {
-		return nil, errors.New("VAULT_TOKEN is not set")
+		return nil, errors.New("VAULT_TOKEN is not set; set it to a token that may read the path, such as the one that `vault login` prints")
 	}
 	address := v.env.get("VAULT_ADDR", "https://127.0.0.1:8200")
 	base, err := url.Parse(address)
@@ -73,10 +75,10 @@ func (v vaultClient) client() (*http.Client, error) {
 		return nil, err
 	}
 	return tlsFiles{
-		ca:       v.env.get("VAULT_CACERT", ""),
-		cert:     v.env.get("VAULT_CLIENT_CERT", ""),
-		key:      v.env.get("VAULT_CLIENT_KEY", ""),
-		insecure: insecure,
+		ca: v.env.get("VAULT_CACERT", ""), caDir: v.env.get("VAULT_CAPATH", ""),
+		cert: v.env.get("VAULT_CLIENT_CERT", ""), key: v.env.get("VAULT_CLIENT_KEY", ""),
+		serverName: v.env.get("VAULT_TLS_SERVER_NAME", ""),
+		insecure:   insecure,
 	}.client()
 }
 
