@@ -66,10 +66,20 @@ func (d *decoder) file(body hcl.Body) diag.List {
 			diags = append(diags, diag.WarnIn(b.DefRange, "The block has no effect",
 				"A communicator block is not used by anything. Set the communicator's arguments in the source blocks.")...)
 		case "hcp_packer_registry":
-			diags = append(diags, registryNotServed(b.DefRange)...)
+			diags = append(diags, d.registry(b)...)
 		}
 	}
 	return diags
+}
+
+// registry warns about the block, of which a template has one at most.
+func (d *decoder) registry(b *hcl.Block) diag.List {
+	if first, ok := d.declared[b.Type]; ok {
+		return diag.In(b.DefRange, "More than one hcp_packer_registry",
+			"A template has at most one hcp_packer_registry block outside of build blocks; the other one is at %s:%d.", first.Filename, first.Start.Line)
+	}
+	d.declared[b.Type] = b.DefRange
+	return registryNotServed(b.DefRange)
 }
 
 func registryNotServed(at hcl.Range) diag.List {
