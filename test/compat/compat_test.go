@@ -53,7 +53,7 @@ func (c *corpusCase) run(t *testing.T) {
 	golden := map[string]string{planFile: planned.out, diagnosticsFile: planned.err}
 	if c.build {
 		dir := c.prepare(t)
-		built := c.command(t, dir, "build")
+		built := c.command(t, dir, "build", "-parallel-builds=1")
 		check(t, "exit code of build", c.buildExit, built.code)
 		golden[buildFile] = built.out
 		said += built.out + built.err
