@@ -47,7 +47,7 @@ func TestCorpus(t *testing.T) {
 }
 
 func (c *corpusCase) run(t *testing.T) {
-	planned := c.command(t, c.prepare(t), "validate")
+	planned := c.command(t, c.prepare(t), "plan", "-json")
 	check(t, "exit code of plan", c.exit, planned.code)
 	said := planned.out + planned.err
 	golden := map[string]string{planFile: planned.out, diagnosticsFile: planned.err}
@@ -182,6 +182,7 @@ var changing = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`after \d+ \w+( \d+ \w+)*`), "after DURATION"},
+	{regexp.MustCompile(`trying again in \d+ \w+( \d+ \w+)*`), "trying again in DURATION"},
 	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+/script-\d+`), "SCRIPT"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "UUID"},
