@@ -42,11 +42,17 @@ type Build struct {
 	// Ordinal tells apart builds whose full name is the same: 0 for the
 	// first of them, then 2, 3 and so on.
 	Ordinal int
+	// TypeOnly says that the builder of a legacy JSON template has no name
+	// of its own: its name is its type, which is shown once.
+	TypeOnly bool
 }
 
 // Name returns the full name without the ordinal: "[block.]type.name". It is
 // what -only and -except match and what every line of output starts with.
 func (b Build) Name() string {
+	if b.TypeOnly {
+		return b.Source.Type
+	}
 	if b.Block == "" {
 		return b.Source.String()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
+	"ingot/internal/addr"
 	"ingot/internal/diag"
 	"ingot/internal/lang"
 	"ingot/internal/plan"
@@ -137,7 +138,7 @@ func inspectText(w io.Writer, path string, view *plan.Overview) {
 		}
 		fmt.Fprintf(w, "\n    sources:\n\n")
 		for _, s := range b.Sources {
-			fmt.Fprintf(w, "      %s\n", s.Source)
+			fmt.Fprintf(w, "      %s\n", sourceName(s))
 		}
 		fmt.Fprintf(w, "\n    provisioners:\n\n")
 		for _, p := range b.Provisioners {
@@ -157,6 +158,12 @@ func inspectText(w io.Writer, path string, view *plan.Overview) {
 			}
 		}
 	}
+}
+
+// sourceName is a source as a build block uses it, without the block's name.
+func sourceName(b addr.Build) string {
+	b.Block = ""
+	return b.Name()
 }
 
 // The JSON form of inspect; fields are only ever added.
@@ -216,7 +223,7 @@ func inspectJSON(w io.Writer, view *plan.Overview) error {
 	for _, b := range view.Builds {
 		jb := inspectBuild{Name: b.Name, Description: b.Description, Sources: []string{}, Provisioners: []inspectStep{}, PostProcessors: [][]inspectStep{}}
 		for _, s := range b.Sources {
-			jb.Sources = append(jb.Sources, s.Source.String())
+			jb.Sources = append(jb.Sources, sourceName(s))
 		}
 		for _, p := range b.Provisioners {
 			jb.Provisioners = append(jb.Provisioners, inspectStep{p.Type, p.Name})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"text/template"
 	"time"
@@ -35,10 +36,22 @@ type Vars struct {
 	// Build is the data behind the build function (ID, Host, ...); nil
 	// while it is not known.
 	Build map[string]string
+	// External are functions besides the usual ones, by name: those that
+	// read values from outside, which only the variables of a legacy
+	// template may call.
+	External map[string]func(args ...string) (string, error)
 }
 
 // HasAction reports whether text needs rendering at all.
 func HasAction(text string) bool { return strings.Contains(text, "{{") }
+
+// Literal is a text that Render turns into text.
+func Literal(text string) string {
+	if !HasAction(text) {
+		return text
+	}
+	return "{{" + strconv.Quote(text) + "}}"
+}
 
 // Render evaluates the actions in text. Fields of data are reachable as
 // {{.Name}}; asking for another field is an error that lists those that
@@ -94,7 +107,7 @@ func trim(err error) error {
 }
 
 func (v Vars) funcs() template.FuncMap {
-	return template.FuncMap{
+	all := template.FuncMap{
 		"build":               v.build,
 		"build_name":          func() string { return v.BuildName },
 		"build_type":          func() string { return v.BuildType },
@@ -110,21 +123,21 @@ func (v Vars) funcs() template.FuncMap {
 		"replace_all":         func(from, to, s string) string { return strings.ReplaceAll(s, from, to) },
 		"split":               split,
 		"clean_resource_name": CleanResourceName,
-		"user":                notInHCL("user", "write ${var.NAME}"),
-		"template_dir": func() (string, error) {
-			return "", errors.New("template_dir does not exist in HCL templates: write ${path.root}")
-		},
-		"sed": func(...string) (string, error) {
-			return "", errors.New("sed was removed: use replace_all or an HCL function")
-		},
-		"env": notInHCL("env", "read the environment in the default of a variable"),
+		"user":                refused("user does not exist in HCL templates: write ${var.NAME}"),
+		"template_dir":        refused("template_dir does not exist in HCL templates: write ${path.root}"),
+		"sed":                 refused("sed was removed: use replace_all or an HCL function"),
 	}
+	for _, name := range []string{"env", "consul_key", "vault", "aws_secretsmanager", "aws_secretsmanager_raw"} {
+		all[name] = refused(name + " can be called only for the value of a variable")
+	}
+	for name, f := range v.External {
+		all[name] = f
+	}
+	return all
 }
 
-func notInHCL(name, instead string) func(...string) (string, error) {
-	return func(...string) (string, error) {
-		return "", fmt.Errorf("%s does not exist in HCL templates: %s", name, instead)
-	}
+func refused(why string) func(...string) (string, error) {
+	return func(...string) (string, error) { return "", errors.New(why) }
 }
 
 func (v Vars) build(key string) (string, error) {

@@ -53,6 +53,28 @@ func TestRenderRefuses(t *testing.T) {
 	}
 }
 
+// What Literal makes is rendered to the same text, whatever is in it.
+func TestLiteral(t *testing.T) {
+	for _, text := range []string{"", "plain", "{{", "{{.X}} `q` \"q\" \\\n}}", "\xff{{"} {
+		got, err := Render(Literal(text), vars, nil)
+		if err != nil || got != text {
+			t.Errorf("%q became %q, %v", text, got, err)
+		}
+	}
+}
+
+func TestExternal(t *testing.T) {
+	const text = "{{env `HOME` | upper}}"
+	if _, err := Render(text, vars, nil); err == nil || !strings.Contains(err.Error(), "value of a variable") {
+		t.Errorf("outside of variables: %v", err)
+	}
+	v := vars
+	v.External = map[string]func(...string) (string, error){"env": func(a ...string) (string, error) { return "of " + a[0], nil }}
+	if got, err := Render(text, v, nil); got != "OF HOME" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestBuildDataIsNotKnownAtFirst(t *testing.T) {
 	v := vars
 	v.Build = nil

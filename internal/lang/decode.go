@@ -141,6 +141,11 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 	for _, path := range secret {
 		cfg.addSecret(a.Name, path)
 	}
+	legacy := d.view.scope.template.Legacy != nil
+	if legacy {
+		val = d.legacyValue(cfg, a, val, expr)
+		d.hideRendered(val, secret)
+	}
 	if val.IsNull() || a.Format == component.Duration && isEmpty(val) {
 		return d.unset(spec, cfg, a, expr.Range())
 	}
@@ -151,12 +156,12 @@ func (d *decoding) finish(spec *Spec, cfg *Config, a *component.Attribute, val c
 			a.Name, typeName(a.Type), diag.Describe(val), because(err)))
 		return cty.UnknownVal(a.Type)
 	}
-	if c.split {
+	if c.split && !legacy {
 		d.report(diag.WarnIn(expr.Range(), "Text taken for a list",
 			"The argument %q is a list; the text was split at its commas into %d elements. Write [...] to say what is meant.", a.Name, c.value.LengthInt()))
 	}
 	val = c.value
-	if !a.Late {
+	if !a.Late && !legacy {
 		val = d.render(cfg, a.Name, val, expr)
 	}
 	val = d.checkStrings(a, val, expr)
@@ -187,6 +192,16 @@ func (d *decoding) unmark(val cty.Value) (cty.Value, []cty.Path) {
 		d.view.scope.secrets.derived(part)
 	}
 	return plain, paths
+}
+
+// hideRendered notes the secret parts of a value as they are after their
+// actions were rendered, which may have changed them.
+func (d *decoding) hideRendered(val cty.Value, secret []cty.Path) {
+	for _, path := range secret {
+		if part, err := path.Apply(val); err == nil {
+			d.view.scope.secrets.derived(part)
+		}
+	}
 }
 
 // eachString applies f to every known string in val.

@@ -19,6 +19,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 
 	"ingot/internal/diag"
+	"ingot/internal/gotmpl"
 	"ingot/internal/template"
 )
 
@@ -42,6 +43,9 @@ type Options struct {
 	Home string
 	// CoreVersion is packer.version.
 	CoreVersion string
+	// Template is what actions in the variables of a legacy template see,
+	// besides DefaultFunctions.
+	Template gotmpl.Vars
 	// Secrets is told every text that must not be printed, by several
 	// goroutines.
 	Secrets func(string)
@@ -186,6 +190,13 @@ func lookup(m map[string]*promise, name string) (cty.Value, bool) {
 	}
 	v, _ := p.value.UnmarkDeep()
 	return v, true
+}
+
+// IsSensitiveVariable reports whether the value of a variable is secret, because
+// it says so or, in a legacy template, because it was computed from one that is.
+func (s *Scope) IsSensitiveVariable(name string) bool {
+	p := s.variables[name]
+	return p != nil && p.value.ContainsMarked()
 }
 
 // IsSensitive reports whether the value of a local is secret, because it says

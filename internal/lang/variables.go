@@ -33,6 +33,9 @@ type given struct {
 // setVariables collects the values of all variables, in order of precedence:
 // default, environment, automatic var files, var files, -var.
 func (s *Scope) setVariables() diag.List {
+	if s.template.Legacy != nil {
+		return s.setLegacyVariables()
+	}
 	values := map[string][]given{}
 	declared := make(map[string]bool, len(s.template.Variables))
 	for _, v := range s.template.Variables {
@@ -122,12 +125,16 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 	if v.Sensitive {
 		s.secrets.root(val)
 		if tooShort(val) {
-			diags = append(diags, diag.WarnIn(v.Range, "Secret too short to hide",
-				"The sensitive variable %q holds a text of fewer than %d characters. It cannot be hidden, since that would blank out all output.", v.Name, shortestSecret)...)
+			diags = append(diags, shortSecret(v)...)
 		}
 		val = val.Mark(sensitive)
 	}
 	return val, diags
+}
+
+func shortSecret(v *template.Variable) diag.List {
+	return diag.WarnIn(v.Range, "Secret too short to hide",
+		"The sensitive variable %q holds a text of fewer than %d characters. It cannot be hidden, since that would blank out all output.", v.Name, shortestSecret)
 }
 
 func unset(v *template.Variable) diag.List {

@@ -1,7 +1,7 @@
 package legacy
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"text/template/parse"
 )
@@ -28,7 +28,11 @@ func ParseText(source string) (*Text, error) {
 	root.Mode = parse.SkipFuncCheck
 	set := map[string]*parse.Tree{}
 	if _, err := root.Parse(source, "", "", set); err != nil {
-		return nil, fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "template: :"))
+		why := strings.TrimPrefix(err.Error(), "template: :")
+		if line, rest, ok := strings.Cut(why, ": "); ok && line == "1" {
+			why = rest // the first line needs no number
+		}
+		return nil, errors.New(why)
 	}
 	t.Root = root.Root
 	for name, tree := range set {
@@ -193,6 +197,21 @@ type Part struct {
 	// Call is set when the action is one call of a function with string
 	// arguments and nothing else.
 	Call *Call
+}
+
+// Constant is what the part prints when that needs nothing to be evaluated.
+func (p Part) Constant() (string, bool) {
+	if p.Pipe == nil {
+		return p.Text, true
+	}
+	if len(p.Pipe.Cmds) != 1 || len(p.Pipe.Cmds[0].Args) != 1 {
+		return "", false
+	}
+	s, ok := p.Pipe.Cmds[0].Args[0].(*parse.StringNode)
+	if !ok {
+		return "", false
+	}
+	return s.Text, true
 }
 
 // Parts cuts the text into literal text and actions. It is false when the

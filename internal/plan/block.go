@@ -33,6 +33,25 @@ type use struct {
 	// extra is the body of the source block inside the build, or nil.
 	extra *template.SourceUse
 	place hcl.Range
+	// plain is the builder's name, by which -only and -except know it too;
+	// empty but for a legacy template.
+	plain string
+}
+
+// label is what only and except of a step call the use.
+func (u *use) label() string {
+	if u.plain != "" {
+		return u.source.Addr.Name
+	}
+	return u.addr.Source.String()
+}
+
+// key is what override of a step calls the use.
+func (u *use) key() string {
+	if u.plain != "" {
+		return u.source.Addr.Name
+	}
+	return u.addr.Source.Name
 }
 
 const onlyBuildName = "Of build.*, only build.name is known before a machine is running; the rest can be used in the arguments of provisioners and post-processors."
@@ -93,6 +112,12 @@ func (p *planner) text(ctx context.Context, v *lang.View, a *hcl.Attribute) (str
 func (p *planner) uses(ctx context.Context, b *template.Build, content *template.BuildContent, view *lang.View, blk *block) diag.List {
 	diags := p.listedSources(ctx, b, blk)
 	for _, u := range content.Uses {
+		if u.Source != nil {
+			use, more := p.legacyUse(ctx, view, u)
+			diags = append(diags, more...)
+			blk.uses = append(blk.uses, use)
+			continue
+		}
 		src, more := p.source(u.Ref, u.RefRange)
 		diags = append(diags, more...)
 		local, more := p.text(ctx, view, u.Name)
@@ -104,12 +129,30 @@ func (p *planner) uses(ctx context.Context, b *template.Build, content *template
 		if local != "" {
 			a.Name = local
 		}
-		blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: a}, src, u, u.Range})
+		blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: a}, src, u, u.Range, ""})
 	}
 	if len(blk.uses) == 0 && !diags.HasErrors() {
 		diags = append(diags, diag.In(b.Range, "Build without sources", "The build block uses no source. List some, as in sources = [\"source.TYPE.NAME\"].")...)
 	}
 	return diags
+}
+
+// legacyUse is the build of one builder of a legacy template.
+func (p *planner) legacyUse(ctx context.Context, view *lang.View, u *template.SourceUse) (*use, diag.List) {
+	typ := u.Source.Addr.Type
+	name, diags := typ, diag.List(nil)
+	if u.Name != nil {
+		var val cty.Value
+		val, diags = p.argument(ctx, view, u.Name, cty.String)
+		switch {
+		case !val.IsKnown():
+			name = u.Source.Addr.Name // as it is written, so that it can be told from others
+		case val.AsString() != "":
+			name = val.AsString()
+		}
+	}
+	a := addr.Build{Source: addr.Source{Type: typ, Name: name}, TypeOnly: name == typ}
+	return &use{a, u.Source, nil, u.Range, name}, diags
 }
 
 func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *block) diag.List {
@@ -144,7 +187,7 @@ func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *blo
 		src, more := p.source(ref.AsString(), at)
 		diags = append(diags, more...)
 		if src != nil {
-			blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: src.Addr}, src, nil, at})
+			blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: src.Addr}, src, nil, at, ""})
 		}
 	}
 	return diags
@@ -169,6 +212,12 @@ func (p *planner) source(ref string, at hcl.Range) (*template.Source, diag.List)
 // argument evaluates a meta-argument and converts it.
 func (p *planner) argument(ctx context.Context, v *lang.View, a *hcl.Attribute, want cty.Type) (cty.Value, diag.List) {
 	val, diags := v.Value(ctx, a.Expr)
+	if p.template.Legacy != nil && !diags.HasErrors() {
+		v.Template = p.templateVars("", "")
+		var more diag.List
+		val, more = v.Render(val, a.Expr)
+		diags = append(diags, more...)
+	}
 	if diags.HasErrors() {
 		return cty.UnknownVal(want), diags
 	}

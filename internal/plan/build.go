@@ -156,7 +156,7 @@ func factTexts(facts map[string]cty.Value) map[string]string {
 	return out
 }
 
-func (b *binder) override(s *step) *lang.Override { return s.overrides[b.use.addr.Source.Name] }
+func (b *binder) override(s *step) *lang.Override { return s.overrides[b.use.key()] }
 
 func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, diag.List) {
 	out := &Step{

@@ -107,6 +107,12 @@ func readCase(t *testing.T, ar *txtar.Archive) *diagCase {
 			c.in.Environ = append(c.in.Environ, val)
 		case "path":
 			c.path = val
+		case "stdin":
+			text, err := os.ReadFile(filepath.Join(dir, val))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.opts.Stdin = bytes.NewReader(text)
 		case "color":
 			c.fmt.Color = true
 		case "width":

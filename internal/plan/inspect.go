@@ -63,7 +63,7 @@ func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, d
 	p, diags := newPlanner(ctx, t, in)
 	out := &Overview{}
 	for _, v := range t.Variables {
-		info := VariableInfo{Name: v.Name, Description: v.Description, Sensitive: v.Sensitive, Required: v.Default == nil}
+		info := VariableInfo{Name: v.Name, Description: v.Description, Sensitive: v.Sensitive || p.scope.IsSensitiveVariable(v.Name), Required: v.Default == nil}
 		info.Value, _ = p.scope.Variable(v.Name)
 		if v.Type != cty.NilType {
 			info.Type = typeexpr.TypeString(v.Type)
@@ -83,7 +83,7 @@ func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, d
 		diags = append(diags, more...)
 		blocks = append(blocks, blk)
 	}
-	diags = append(diags, number(blocks)...)
+	diags = append(diags, p.number(blocks)...)
 	for _, blk := range blocks {
 		out.Builds = append(out.Builds, blk.info())
 	}

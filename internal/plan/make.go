@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
@@ -61,7 +62,7 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 		// What is not known because of that would be complained about.
 		return &Plan{}, diags.Sort()
 	}
-	sel, more := newSelection(in.Only, in.Except)
+	sel, more := newSelection(in.Only, in.Except, t.Legacy != nil)
 	diags = append(diags, more...)
 	if more.HasErrors() {
 		return &Plan{}, diags.Sort()
@@ -73,7 +74,8 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 		diags = append(diags, more...)
 		blocks = append(blocks, blk)
 	}
-	diags = append(diags, number(blocks)...)
+	diags = append(diags, p.number(blocks)...)
+	sel.alias(blocks)
 
 	g := newGraph(p, sel, blocks)
 	out := &Plan{Dir: t.Dir, Builds: g.plan(ctx)}
@@ -127,9 +129,11 @@ func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner,
 	for _, s := range t.SourceBlocks {
 		p.sources[s.Addr] = s
 	}
+	table := funcs.Table(p.functionEnv(ctx))
 	scope, diags := lang.NewScope(t, lang.Options{
-		Functions:        funcs.Table(p.functionEnv(ctx)),
-		DefaultFunctions: funcs.VariableDefaults(lookupIn(in.Environ)),
+		Functions:        table,
+		DefaultFunctions: p.defaultFunctions(table),
+		Template:         p.templateVars("", ""),
 		Environ:          in.Environ, VarFiles: in.VarFiles, Vars: in.Vars,
 		WarnUndeclared: in.WarnUndeclared,
 		ReadData:       p.readData,
@@ -139,6 +143,17 @@ func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner,
 	})
 	p.scope = scope
 	return p, append(diags, scope.Settle(ctx)...)
+}
+
+// defaultFunctions are the functions that the values of variables may call.
+func (p *planner) defaultFunctions(table map[string]function.Function) map[string]function.Function {
+	out := funcs.VariableDefaults(lookupIn(p.in.Environ))
+	if p.template.Legacy != nil {
+		for _, name := range []string{"consul_key", "vault", "aws_secretsmanager", "aws_secretsmanager_raw"} {
+			out[name] = table[name]
+		}
+	}
+	return out
 }
 
 func (p *planner) functionEnv(ctx context.Context) funcs.Env {
@@ -183,7 +198,11 @@ func (p *planner) templateVars(name, typ string) gotmpl.Vars {
 }
 
 // number tells builds of the same name apart.
-func number(blocks []*block) diag.List {
+func (p *planner) number(blocks []*block) diag.List {
+	nameable := "the build block or this use of the source"
+	if p.template.Legacy != nil {
+		nameable = "the builder"
+	}
 	type seen struct {
 		n  int
 		at hcl.Range
@@ -201,8 +220,8 @@ func number(blocks []*block) diag.List {
 			s.n++
 			u.addr.Ordinal = s.n
 			diags = append(diags, diag.WarnIn(u.place, "Builds of the same name",
-				"There is another build named %s, from %s:%d. This one is shown as %s. Give the build block or this use of the source a name of its own.",
-				name, s.at.Filename, s.at.Start.Line, u.addr)...)
+				"There is another build named %s, from %s:%d. This one is shown as %s. Give %s a name of its own.",
+				name, s.at.Filename, s.at.Start.Line, u.addr, nameable)...)
 		}
 	}
 	return diags

@@ -34,7 +34,7 @@ func (s *step) address(chain, index int) addr.Step {
 
 // runsFor reports whether only and except let the step run for a source.
 func (s *step) runsFor(u *use) bool {
-	name := u.addr.Source.String()
+	name := u.label()
 	if s.only != nil {
 		return slices.Contains(s.only, name)
 	}
@@ -124,7 +124,7 @@ func (m *metaReader) names(name string, blk *block) []string {
 	}
 	known := make([]string, len(blk.uses))
 	for i, u := range blk.uses {
-		known[i] = u.addr.Source.String()
+		known[i] = u.label()
 	}
 	out := []string{}
 	for i, el := range val.AsValueSlice() {
@@ -133,7 +133,7 @@ func (m *metaReader) names(name string, blk *block) []string {
 		}
 		text := el.AsString()
 		out = append(out, text)
-		if !slices.Contains(known, text) {
+		if m.template.Legacy == nil && !slices.Contains(known, text) { // else it was checked
 			m.diags = append(m.diags, diag.In(lang.PartRange(m.attrs[name].Expr, cty.IndexIntPath(i)), "Unknown source in "+name,
 				"The build uses no source %q.%s", text, diag.Suggest(text, "sources of this build", known))...)
 		}
@@ -160,7 +160,7 @@ func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
 	}
 	var known []string
 	for _, u := range blk.uses {
-		known = append(known, u.addr.Source.Name)
+		known = append(known, u.key())
 	}
 	out := map[string]*lang.Override{}
 	for name, inner := range val.AsValueMap() {
@@ -168,7 +168,7 @@ func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
 		at := lang.PartRange(a.Expr, path)
 		inner, _ = inner.Unmark()
 		switch {
-		case !slices.Contains(known, name):
+		case m.template.Legacy == nil && !slices.Contains(known, name): // else it was checked
 			m.diags = append(m.diags, diag.In(at, "Unknown source in override",
 				"The build uses no source named %q.%s", name, diag.Suggest(name, "names of the sources of this build", known))...)
 		case inner.IsNull() || !inner.IsKnown():

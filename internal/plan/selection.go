@@ -11,6 +11,9 @@ import (
 // selection is -only and -except.
 type selection struct {
 	only, except []*pattern
+	// plain are the names of the builders of a legacy template by the full
+	// names of their builds; patterns are compared with both.
+	plain map[string]string
 	// kept counts the builds that were selected.
 	kept int
 }
@@ -22,7 +25,9 @@ type pattern struct {
 	matched bool
 }
 
-func newSelection(only, except []string) (*selection, diag.List) {
+// newSelection reads -only and -except. For a legacy template a text that is no
+// pattern can still be a name.
+func newSelection(only, except []string, legacy bool) (*selection, diag.List) {
 	s := &selection{}
 	var diags diag.List
 	for _, part := range []struct {
@@ -33,7 +38,7 @@ func newSelection(only, except []string) (*selection, diag.List) {
 		for _, arg := range part.args {
 			for _, text := range splitGlobs(arg) {
 				g, err := glob.Compile(text)
-				if err != nil {
+				if err != nil && !legacy {
 					diags = append(diags, diag.Errorf("Invalid pattern", "%s %s: %q is not a pattern: %s.", part.flag, arg, text, err)...)
 					continue
 				}
@@ -77,21 +82,46 @@ func splitGlobs(arg string) []string {
 func matchAny(patterns []*pattern, name string) bool {
 	any := false
 	for _, p := range patterns {
-		if p.glob.Match(name) {
+		if p.matches(name) {
 			p.matched, any = true, true
 		}
 	}
 	return any
 }
 
+func (p *pattern) matches(name string) bool {
+	return p.text == name || p.glob != nil && p.glob.Match(name)
+}
+
+// alias notes what the builds of a legacy template are also called.
+func (s *selection) alias(blocks []*block) {
+	s.plain = map[string]string{}
+	for _, blk := range blocks {
+		for _, u := range blk.uses {
+			if u.plain != "" {
+				s.plain[u.addr.Name()] = u.plain
+			}
+		}
+	}
+}
+
+// matches reports whether a build of this full name is meant by a pattern.
+func (s *selection) matches(patterns []*pattern, name string) bool {
+	any := matchAny(patterns, name)
+	if plain := s.plain[name]; plain != "" {
+		any = matchAny(patterns, plain) || any
+	}
+	return any
+}
+
 // wants reports whether a build of this full name is selected.
 func (s *selection) wants(name string) bool {
-	only, except := matchAny(s.only, name), matchAny(s.except, name)
+	only, except := s.matches(s.only, name), s.matches(s.except, name)
 	return (len(s.only) == 0 || only) && !except
 }
 
 // excludes reports whether -except names a build.
-func (s *selection) excludes(name string) bool { return matchAny(s.except, name) }
+func (s *selection) excludes(name string) bool { return s.matches(s.except, name) }
 
 // cuts reports whether -except names this post-processor.
 func (s *selection) cuts(label string) bool { return matchAny(s.except, label) }

@@ -75,6 +75,9 @@ func isNative(body hcl.Body) bool {
 // HasDynamic reports whether a body may hold dynamic blocks at any depth. For
 // JSON, where that cannot be seen without a schema, it is always true.
 func HasDynamic(body hcl.Body) bool {
+	if _, ok := body.(*legacyBody); ok {
+		return false // legacy templates do not have them
+	}
 	native, ok := body.(*hclsyntax.Body)
 	if !ok {
 		return true

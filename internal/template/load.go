@@ -3,7 +3,6 @@ package template
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -36,14 +35,17 @@ type Options struct {
 // no template comes near it.
 const maxNesting = 5000
 
-// Load reads the template at path: a folder, one .pkr.hcl or .pkr.json file,
-// or "-" for standard input. The Template is never nil and holds what could be
+// Load reads the template at path: a folder, one .pkr.hcl or .pkr.json file, a
+// legacy JSON template with any other name, or "-" for standard input. The Template is never nil and holds what could be
 // read, with the source text for showing the findings.
 func Load(path string, o Options) (*Template, diag.List) {
 	t := &Template{Sources: map[string][]byte{}, workDir: o.WorkDir}
 	files, diags := t.find(path, o)
 	if diags.HasErrors() {
 		return t, diags
+	}
+	if files[0].legacy {
+		return t, append(diags, t.loadLegacy(files[0], o.CoreVersion)...).Sort()
 	}
 	var bodies []hcl.Body
 	for _, f := range files {
@@ -67,10 +69,15 @@ func Load(path string, o Options) (*Template, diag.List) {
 type file struct {
 	name string
 	read func() ([]byte, error)
+	// legacy says that it is taken for a legacy JSON template.
+	legacy bool
 }
 
+// stdinName is what findings show for standard input.
+const stdinName = "<stdin>"
+
 func (t *Template) onDisk(name string) file {
-	return file{name, func() ([]byte, error) { return os.ReadFile(t.Resolve(name)) }}
+	return file{name: name, read: func() ([]byte, error) { return os.ReadFile(t.Resolve(name)) }}
 }
 
 // Resolve turns a path that the user gave into one that can be opened.
@@ -85,15 +92,12 @@ func (t *Template) Resolve(path string) string {
 func (t *Template) find(path string, o Options) ([]file, diag.List) {
 	if path == "-" {
 		t.Dir = "."
-		if o.ConfigType != "hcl2" {
-			return nil, legacyJSON("Standard input")
-		}
-		return []file{{"<stdin>", func() ([]byte, error) {
+		return []file{{stdinName, func() ([]byte, error) {
 			if o.Stdin == nil {
 				return nil, errors.New("there is no standard input")
 			}
 			return io.ReadAll(o.Stdin)
-		}}}, nil
+		}, o.ConfigType != "hcl2"}}, nil
 	}
 	info, err := os.Stat(t.Resolve(path))
 	if err != nil {
@@ -101,10 +105,9 @@ func (t *Template) find(path string, o Options) ([]file, diag.List) {
 	}
 	if !info.IsDir() {
 		t.Dir = filepath.Dir(path)
-		if !hasSuffix(path, ".pkr.hcl", ".pkr.json") && o.ConfigType != "hcl2" {
-			return nil, otherExtension(path)
-		}
-		return []file{t.onDisk(path)}, nil
+		f := t.onDisk(path)
+		f.legacy = !hasSuffix(path, ".pkr.hcl", ".pkr.json") && o.ConfigType != "hcl2"
+		return []file{f}, nil
 	}
 	t.Dir = path
 	return t.findInFolder(path)
@@ -198,19 +201,6 @@ func unreadable(summary, path string, err error) diag.List {
 		err = why.Err
 	}
 	return diag.Errorf(summary, "%s: %s. Check the path and its permissions.", path, err)
-}
-
-func legacyJSON(what string) diag.List {
-	return diag.Errorf("Legacy JSON templates are not supported yet",
-		"%s is taken for a legacy JSON template. Convert it once with \"packer hcl2_upgrade\" and use the .pkr.hcl file that it writes. If it is HCL2 already, say -config-type=hcl2.", what)
-}
-
-func otherExtension(path string) diag.List {
-	if strings.HasSuffix(path, ".hcl") {
-		return diag.Errorf("Unknown kind of template",
-			"%s does not end with .pkr.hcl. Rename it to %s, or say -config-type=hcl2.", path, strings.TrimSuffix(path, ".hcl")+".pkr.hcl")
-	}
-	return legacyJSON(fmt.Sprintf("The file %s", path))
 }
 
 func hasSuffix(name string, suffixes ...string) bool {

@@ -32,6 +32,9 @@ type Template struct {
 	SourceBlocks    []*Source
 	Builds          []*Build
 
+	// Legacy is set for a legacy JSON template.
+	Legacy *Legacy
+
 	// workDir is what relative paths start from; empty is the process's.
 	workDir string
 }
@@ -116,7 +119,10 @@ type BuildContent struct {
 // additions.
 type SourceUse struct {
 	// Ref is the label, "T.N" or "source.T.N".
-	Ref      string
+	Ref string
+	// Source is the source when there is no need to look it up by Ref: in a
+	// legacy template, where it is the builder itself.
+	Source   *Source
 	RefRange hcl.Range
 	// Name is the local name, or nil.
 	Name *hcl.Attribute

@@ -15,13 +15,20 @@ type Assignment struct {
 	NameRange hcl.Range
 	// Value is unknown when there was a mistake in it.
 	Value cty.Value
+	// Expr stands for Value in the var file of a legacy template, whose
+	// texts may refer to variables.
+	Expr hcl.Expression
 	// Range is the value's place.
 	Range hcl.Range
 }
 
 // ReadVarFile reads a .hcl or .json file of literal values, in the order in
-// which they are written. Its text is added to t.Sources.
+// which they are written; for a legacy template, an object of strings in a
+// file of any name. Its text is added to t.Sources.
 func (t *Template) ReadVarFile(path string) ([]Assignment, diag.List) {
+	if t.Legacy != nil {
+		return t.readLegacyVarFile(path)
+	}
 	if !strings.HasSuffix(path, ".hcl") && !strings.HasSuffix(path, ".json") {
 		return nil, diag.Errorf("Unknown kind of var file", "The var file %s has to end with .hcl or .json, which says how it is written.", path)
 	}
