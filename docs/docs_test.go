@@ -54,6 +54,7 @@ var commands = []string{
 	"plan",
 	"inspect",
 	"fix",
+	"fmt",
 	"reap",
 	"version",
 	"completion",

@@ -38,6 +38,7 @@ var layers = []struct {
 	{"legacy", []string{"addr", "diag", "gotmpl", "legacy"}, "legacy JSON is read and rewritten as text; what it means is the template's model"},
 	{"template", []string{"addr", "diag", "gotmpl", "legacy"}, "the model holds what is written, not what it means"},
 	{"lang/funcs", []string{"retry"}, "functions know values only"},
+	{"hclformat", []string{"diag", "template"}, "layout knows texts, not what they mean; the template knows which ones are too deep to read"},
 	{"lang", []string{"template", "component", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
 	{"plan", []string{"lang", "template", "component", "addr", "diag", "gotmpl"}, "planning does not run anything"},
 	{"planview", []string{"plan", "lang", "component", "addr"}, "views of a plan know what is planned, not who asks or prints"},

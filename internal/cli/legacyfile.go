@@ -94,7 +94,7 @@ func (f *templateFlags) withoutEffectOnText() diag.List {
 
 // replaceFile writes a file so that it has the old content or the new one,
 // whatever happens. Missing folders are made, a symbolic link stays one, and
-// a file that is there keeps its mode.
+// a file that is there keeps its mode and, where that is allowed, its owner.
 func replaceFile(path string, data []byte) (err error) {
 	defer func() {
 		if err != nil {
@@ -121,6 +121,7 @@ func replaceFile(path string, data []byte) (err error) {
 	}
 	_, err = part.Write(data)
 	if old != nil {
+		keepOwner(part.Name(), old)
 		err = errors.Join(err, part.Chmod(old.Mode().Perm()))
 	}
 	if err = errors.Join(err, part.Sync(), part.Close()); err == nil {

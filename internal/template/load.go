@@ -151,7 +151,7 @@ func (t *Template) parse(f file, summary string) (hcl.Body, diag.List) {
 		return nil, unreadable(summary, name, err)
 	}
 	t.Sources[name] = src
-	if d := tooDeep(name, src); d != nil {
+	if d := CheckNesting(name, src); d != nil {
 		return nil, d
 	}
 	var parsed *hcl.File
@@ -167,9 +167,9 @@ func (t *Template) parse(f file, summary string) (hcl.Body, diag.List) {
 	return parsed.Body, diag.FromHCL(hclDiags)
 }
 
-// tooDeep refuses a text whose nesting could exhaust the stack: of brackets,
+// CheckNesting refuses a text whose nesting could exhaust the stack: of brackets,
 // or of unary operators.
-func tooDeep(name string, src []byte) diag.List {
+func CheckNesting(name string, src []byte) diag.List {
 	depth, run := 0, 0
 	for i, c := range src {
 		switch c {
