@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,8 +12,8 @@ import (
 
 type planFlags struct {
 	templateFlags
-	json bool
-	all  bool
+	all                bool
+	json, mermaid, dot bool
 }
 
 func (a *app) planCommand() *cobra.Command {
@@ -28,15 +27,23 @@ what only the machine or a data source can tell is marked. Data sources are not
 read unless asked for.`,
 		Example: `  ingot plan .
   ingot plan -only='docker.*' -var version=1.2 .
-  ingot plan -json . | jq '.builds[].creates'`,
+  ingot plan -json . | jq '.builds[].creates'
+  ingot plan -dot . | dot -Tsvg > plan.svg`,
 		Args: oneTemplate,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.showPlan(cmd.Context(), f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.json && (f.mermaid || f.dot) || f.mermaid && f.dot {
+				return usageError{errors.New("-json, -mermaid and -dot exclude each other: give one of them"), cmd}
+			}
+			return a.showPlan(cmd.Context(), f, args[0])
+		},
 	}
 	f.register(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.evaluateData, "evaluate-datasources", false, "read data sources, to show what depends on them")
 	fl.BoolVar(&f.all, "all", false, "show the defaults of arguments that are not set as well")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object (docs/plan-json.md)")
+	fl.BoolVar(&f.mermaid, "mermaid", false, "print a Mermaid flowchart")
+	fl.BoolVar(&f.dot, "dot", false, "print a graph for Graphviz")
 	return c
 }
 
@@ -51,10 +58,18 @@ func (a *app) showPlan(ctx context.Context, f planFlags, path string) (err error
 		return err
 	}
 	view := planview.New(p, planview.Options{Redact: screen.secrets.Redact, All: f.all})
-	var out strings.Builder
-	if err := view.WriteJSON(&out); err != nil {
-		return err
+	switch {
+	case f.json:
+		return view.WriteJSON(a.streams.Out)
+	case f.mermaid:
+		return view.WriteMermaid(a.streams.Out)
+	case f.dot:
+		return view.WriteDOT(a.streams.Out)
+	case screen.machine != nil:
+		var text strings.Builder
+		_ = view.WriteText(&text) // a Builder takes everything
+		screen.notice(strings.TrimRight(text.String(), "\n"))
+		return nil
 	}
-	_, err = io.WriteString(a.streams.Out, out.String())
-	return err
+	return view.WriteText(a.streams.Out)
 }
