@@ -61,11 +61,14 @@ type Wait uint8
 const (
 	// ForMachine values come from the machine, as build.ID does.
 	ForMachine Wait = iota + 1
+	// ForBuild values come from the artifact of another build.
+	ForBuild
 	// ForData values come from data sources that were not read.
 	ForData
 )
 
-// WaitsFor says what an unknown part of Value waits for. The path leads to an
+// WaitsFor says what an unknown part of Value waits for; of several things, the
+// one that comes last in a run. The path leads to an
 // argument of this body or into it; for what is in a nested block ask that
 // block's Config.
 func (c *Config) WaitsFor(path cty.Path) Wait {
@@ -76,12 +79,18 @@ func (c *Config) WaitsFor(path cty.Path) Wait {
 	if expr == nil {
 		return ForData // a block that is made for each element of something unknown
 	}
+	wait := ForData
 	for _, ref := range expr.Variables() {
-		if name, ok := stepName(ref, 1); ref.RootName() == "build" && (!ok || name != "name") {
+		name, ok := stepName(ref, 1)
+		switch {
+		case ref.RootName() != "build" || ok && name == "name":
+		case isArtifactRef(ref):
+			wait = ForBuild
+		default:
 			return ForMachine
 		}
 	}
-	return ForData
+	return wait
 }
 
 // expr is the expression that a path into Value leads to; nil when it leads

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"ingot/internal/addr"
 	"ingot/internal/component"
 )
 
@@ -37,6 +38,9 @@ type group struct {
 	id, title string
 	nodes     []node
 	edges     []edge
+	// first and artifact are the nodes that arrows between builds lead to
+	// and come from.
+	first, artifact string
 }
 
 func (g *group) node(n node) string {
@@ -54,9 +58,27 @@ func (v *View) groups() []group {
 	return out
 }
 
+// needs are the arrows between builds, from an artifact to what uses it.
+func (v *View) needs(groups []group) []edge {
+	index := make(map[addr.Build]int, len(v.Builds))
+	for i, b := range v.Builds {
+		index[b.Addr] = i
+	}
+	var out []edge
+	for i, b := range v.Builds {
+		for _, need := range b.Needs {
+			if from, ok := index[need]; ok {
+				out = append(out, edge{from: groups[from].artifact, to: groups[i].first})
+			}
+		}
+	}
+	return out
+}
+
 func (b *Build) group(id string) group {
 	g := group{id: id, title: b.Addr.String()}
-	last := g.node(node{id + "s", sourceRole, []string{b.Source.String()}})
+	g.first, g.artifact = id+"s", id+"a"
+	last := g.node(node{g.first, sourceRole, []string{b.Source.String()}})
 	connect := func(n node) {
 		g.edges = append(g.edges, edge{from: last, to: n.id})
 		last = g.node(n)
@@ -68,10 +90,9 @@ func (b *Build) group(id string) group {
 		n := node{id + "e", failureRole, s.label()}
 		g.edges = append(g.edges, edge{last, g.node(n), true})
 	}
-	connect(node{id + "a", artifactRole, artifactLabel(b.Creates)})
-	artifact := last
+	connect(node{g.artifact, artifactRole, artifactLabel(b.Creates)})
 	for i, chain := range b.Chains {
-		last = artifact
+		last = g.artifact
 		for j, s := range chain {
 			connect(node{fmt.Sprintf("%sc%d_%d", id, i, j), stepRole, s.label()})
 		}
@@ -104,7 +125,8 @@ func lasting(l []component.Creation) []string {
 func (v *View) WriteMermaid(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintln(out, "flowchart LR")
-	for _, g := range v.groups() {
+	groups := v.groups()
+	for _, g := range groups {
 		fmt.Fprintf(out, "  subgraph %s[\"%s\"]\n", g.id, mermaidText(g.title))
 		for _, n := range g.nodes {
 			opening, closing := `["`, `"]`
@@ -131,6 +153,9 @@ func (v *View) WriteMermaid(w io.Writer) error {
 		}
 		fmt.Fprintln(out, "  end")
 	}
+	for _, e := range v.needs(groups) {
+		fmt.Fprintf(out, "  %s --> %s\n", e.from, e.to)
+	}
 	return out.Flush()
 }
 
@@ -152,7 +177,8 @@ func mermaidText(text string) string {
 func (v *View) WriteDOT(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprint(out, "digraph plan {\n  rankdir = LR;\n  node [shape = box];\n")
-	for _, g := range v.groups() {
+	groups := v.groups()
+	for _, g := range groups {
 		fmt.Fprintf(out, "  subgraph cluster_%s {\n    label = %s;\n", g.id, dotText(g.title))
 		for _, n := range g.nodes {
 			shape := ""
@@ -174,6 +200,9 @@ func (v *View) WriteDOT(w io.Writer) error {
 			fmt.Fprintf(out, "    %s -> %s%s;\n", e.from, e.to, style)
 		}
 		fmt.Fprint(out, "  }\n")
+	}
+	for _, e := range v.needs(groups) {
+		fmt.Fprintf(out, "  %s -> %s;\n", e.from, e.to)
 	}
 	fmt.Fprint(out, "}\n")
 	return out.Flush()

@@ -230,7 +230,7 @@ func (c *dotChecker) value(name string) error {
 
 var (
 	mermaidNode   = regexp.MustCompile(`^    (b\w+)(?:\["([^"]*)"\]|\[\("([^"]*)"\)\]|\(\["([^"]*)"\]\)|\{\{"([^"]*)"\}\})$`)
-	mermaidEdge   = regexp.MustCompile(`^    (b\w+) (?:-->|-\.->\|on failure\|) (b\w+)$`)
+	mermaidEdge   = regexp.MustCompile(`^ +(b\w+) (?:-->|-\.->\|on failure\|) (b\w+)$`)
 	mermaidGroup  = regexp.MustCompile(`^  subgraph b\d+\["([^"]*)"\]$`)
 	mermaidEntity = regexp.MustCompile(`#(\d+);`)
 )

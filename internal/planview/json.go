@@ -42,6 +42,7 @@ type (
 		Range        string         `json:"range,omitempty"`
 		Use          string         `json:"use,omitempty"`
 		Communicator string         `json:"communicator,omitempty"`
+		Needs        []string       `json:"needs,omitempty"`
 		Creates      []jsonCreation `json:"creates"`
 		jsonBody
 		Provisioners   []jsonStep   `json:"provisioners"`
@@ -115,6 +116,9 @@ func (b *Build) document() jsonBuild {
 	if b.Addr.Source.Name != b.Source.Name {
 		out.Source.LocalName = b.Addr.Source.Name
 	}
+	for _, need := range b.Needs {
+		out.Needs = append(out.Needs, need.String())
+	}
 	for _, s := range b.Provisioners {
 		out.Provisioners = append(out.Provisioners, s.document())
 	}
@@ -169,6 +173,8 @@ func wordOf(w lang.Wait) string {
 	switch w {
 	case lang.ForMachine:
 		return "machine"
+	case lang.ForBuild:
+		return "build"
 	case lang.ForData:
 		return "data"
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	hidden         = "<sensitive>"
 	waitsForRun    = "(known when the machine runs)"
+	waitsForBuild  = "(known when another build has ended)"
 	waitsForData   = "(known after reading data sources)"
 	inlineMost     = 72
 	heredocMarker  = "EOT"
@@ -72,6 +73,9 @@ func (p printer) build(b *Build) {
 	p.line(0, b.Addr.String()+at(b.Use))
 	for text := range strings.Lines(b.Description) {
 		p.line(1, printable(strings.TrimRight(text, "\r\n")))
+	}
+	for _, need := range b.Needs {
+		p.line(1, "needs "+need.String())
 	}
 	p.line(1, "source "+b.Source.String()+at(b.SourceRange))
 	p.body(3, nil, b.Body)
@@ -183,8 +187,11 @@ func (p printer) body(depth int, meta []Argument, b Body) {
 }
 
 func waiting(w lang.Wait) string {
-	if w == lang.ForMachine {
+	switch w {
+	case lang.ForMachine:
 		return waitsForRun
+	case lang.ForBuild:
+		return waitsForBuild
 	}
 	return waitsForData
 }

@@ -45,6 +45,8 @@ type Build struct {
 	// known, or there is nothing to reach.
 	Communicator string
 	Creates      []component.Creation
+	// Needs are the builds that have to succeed first.
+	Needs        []addr.Build
 	Provisioners []*Step
 	// ErrorCleanup is nil when there is none.
 	ErrorCleanup *Step
@@ -130,7 +132,7 @@ func (m maker) build(b *plan.Build) *Build {
 	out := &Build{
 		Addr: b.Addr, Description: m.Redact(b.Description), Source: b.Source,
 		Range: m.place(b.Range), Use: m.place(b.Use),
-		Creates: m.creates(b.Job),
+		Creates: m.creates(b.Job), Needs: b.Needs,
 	}
 	if b.Config != nil {
 		out.Body = m.body(b.Config)

@@ -234,6 +234,14 @@ build {
     }
   }
 }
+build {
+  name    = "after"
+  sources = ["fake.one"]
+  provisioner "fake" {
+    text = "${build.all.artifacts["fake.one"].id} ${data.fake.d.value}"
+    list = [build.all.artifacts["fake.second"].id, build.ID]
+  }
+}
 `
 
 // TestGolden compares every form of a plan with everything in it with the
