@@ -19,16 +19,21 @@ import (
 // Severity tells an error from a warning.
 type Severity uint8
 
-// The severities. An Error stops the command; a Warning does not.
+// The severities, worst first. An Error stops the command; a Warning does not.
+// Info is advice that only commands which judge templates give.
 const (
 	Error Severity = iota + 1
 	Warning
+	Info
 )
 
-// String returns "Error" or "Warning".
+// String returns "Error", "Warning" or "Info".
 func (s Severity) String() string {
-	if s == Warning {
+	switch s {
+	case Warning:
 		return "Warning"
+	case Info:
+		return "Info"
 	}
 	return "Error"
 }

@@ -52,6 +52,7 @@ type formatter struct {
 const (
 	red    = "31;1"
 	yellow = "33;1"
+	cyan   = "36;1"
 	bold   = "1"
 	faint  = "2"
 )
@@ -65,8 +66,11 @@ func (f *formatter) paint(code, text string) string {
 
 func (f *formatter) diagnostic(d *Diagnostic) {
 	tone := red
-	if d.Severity == Warning {
+	switch d.Severity {
+	case Warning:
 		tone = yellow
+	case Info:
+		tone = cyan
 	}
 	fmt.Fprintf(&f.out, "%s %s\n", f.paint(tone, d.Severity.String()+":"), f.paint(bold, printable(d.Summary)))
 	if d.Subject != nil {
@@ -133,8 +137,9 @@ func (f *formatter) enclosing(rng hcl.Range, src []byte) string {
 	body, ok := f.parsed[rng.Filename]
 	if !ok {
 		if !strings.HasSuffix(rng.Filename, ".json") {
-			file, _ := hclsyntax.ParseConfig(src, rng.Filename, hcl.InitialPos)
-			if file != nil {
+			file, wrong := hclsyntax.ParseConfig(src, rng.Filename, hcl.InitialPos)
+			// A file of another name may be a script.
+			if file != nil && (strings.HasSuffix(rng.Filename, ".hcl") || !wrong.HasErrors()) {
 				body, _ = file.Body.(*hclsyntax.Body)
 			}
 		}
