@@ -142,6 +142,7 @@ waits for.
 	for _, c := range []*cobra.Command{
 		a.buildCommand(),
 		a.validateCommand(),
+		a.lintCommand(),
 		a.planCommand(),
 		a.inspectCommand(),
 		a.fmtCommand(),

@@ -74,10 +74,14 @@ type inputs struct {
 }
 
 func (in *inputs) register(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&in.vars, "var", nil, "set a variable: `'name=value'`, may be repeated")
-	flags.StringArrayVar(&in.varFiles, "var-file", nil, "set variables from a `file` (.pkrvars.hcl or .json), may be repeated")
+	in.registerVariables(flags)
 	flags.StringArrayVar(&in.only, "only", nil, "only the builds whose name matches these comma-separated `globs`")
 	flags.StringArrayVar(&in.except, "except", nil, "not the builds and post-processors that match these `globs`")
+}
+
+func (in *inputs) registerVariables(flags *pflag.FlagSet) {
+	flags.StringArrayVar(&in.vars, "var", nil, "set a variable: `'name=value'`, may be repeated")
+	flags.StringArrayVar(&in.varFiles, "var-file", nil, "set variables from a `file` (.pkrvars.hcl or .json), may be repeated")
 }
 
 // usageTemplate lists flags with one dash, as the documentation writes them.

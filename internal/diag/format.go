@@ -248,3 +248,6 @@ func wrap(line string, room int) []string {
 	}
 	return append(out, current)
 }
+
+// Wrap breaks a paragraph into lines of at most so many columns.
+func Wrap(text string, room int) string { return strings.Join(wrap(text, room), "\n") }

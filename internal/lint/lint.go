@@ -137,7 +137,7 @@ func (f Finding) Diagnostic() *diag.Diagnostic {
 	return &diag.Diagnostic{
 		Severity: f.Rule.Severity,
 		Summary:  f.Rule.ID + ": " + f.Rule.Title,
-		Detail:   detail + "\nMore: ingot lint -explain " + f.Rule.ID,
+		Detail:   detail + "\nMore: " + f.Rule.Document() + ", or ingot lint -explain " + f.Rule.ID,
 		Subject:  f.Range.Ptr(),
 	}
 }

@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"regexp"
@@ -123,20 +124,37 @@ func (p *pass) masked() map[string][]byte {
 	cloned := map[string]bool{}
 	for _, r := range p.hidden {
 		src := out[r.Filename]
-		if r.Start.Byte < 0 || r.End.Byte > len(src) {
+		if r.Start.Byte < 0 || r.End.Byte > len(src) || r.End.Byte < r.Start.Byte {
 			continue
 		}
 		if !cloned[r.Filename] {
 			src = slices.Clone(src)
 			out[r.Filename], cloned[r.Filename] = src, true
 		}
-		for i := r.Start.Byte; i < r.End.Byte; i++ {
+		start, end := withoutMarks(src, r.Start.Byte, r.End.Byte)
+		for i := start; i < end; i++ {
 			if src[i] != '\n' && src[i] != '\r' {
 				src[i] = '*'
 			}
 		}
 	}
 	return out
+}
+
+// withoutMarks leaves out what starts and ends a text, so that a file can be
+// read as before when the text is blanked out.
+func withoutMarks(src []byte, start, end int) (int, int) {
+	text := src[start:end]
+	switch {
+	case len(text) > 1 && text[0] == '"' && text[len(text)-1] == '"':
+		return start + 1, end - 1
+	case bytes.HasPrefix(text, []byte("<<")):
+		first, last := bytes.IndexByte(text, '\n'), bytes.LastIndexByte(bytes.TrimRight(text, "\r\n"), '\n')
+		if first >= 0 && last > first {
+			return start + first + 1, start + last
+		}
+	}
+	return start, end
 }
 
 // steps yields every step of the template, once.

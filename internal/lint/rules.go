@@ -65,3 +65,6 @@ func Find(id string) *Rule {
 
 // Anchor is the name of the rule's section in docs/lint.md.
 func (r *Rule) Anchor() string { return strings.ToLower(r.ID) }
+
+// Document is where the rule is explained, from the root of the repository.
+func (r *Rule) Document() string { return "docs/lint.md#" + r.Anchor() }

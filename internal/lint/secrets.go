@@ -541,7 +541,7 @@ func secretsInChanges(p *pass) {
 			if value == "" {
 				continue
 			}
-			if !strings.Contains(value, placeholder) {
+			if p.isLiteral(e.Expr) {
 				p.hideText(e.Expr.Range(), value)
 			}
 			p.report(e.Expr.Range(), "%s %s becomes part of the image, for everybody to read.", strings.ToUpper(m[1]), m[2])

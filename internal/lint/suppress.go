@@ -168,7 +168,7 @@ func (s suppressions) complaints(chosen func(*Rule) bool) []Finding {
 			switch {
 			case r == nil:
 				out = append(out, Finding{Rule: Find(unknownSuppression), Range: x.at, Message: "There is no rule " + x.id + "." + diag.Suggest(x.id, "rules", ids())})
-			case !x.used && chosen(r):
+			case !x.used && chosen(r) && r.check != nil:
 				out = append(out, Finding{Rule: Find(unusedSuppression), Range: x.at, Message: r.ID + " is not reported here."})
 			}
 		}
