@@ -109,7 +109,11 @@ func (c *corpusCase) prepare(t *testing.T) string {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if filepath.Ext(path) == ".sh" {
+			mode = 0o755
+		}
+		if err := os.WriteFile(path, f.Data, mode); err != nil {
 			t.Fatal(err)
 		}
 	}
