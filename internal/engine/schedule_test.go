@@ -146,7 +146,9 @@ func TestDependentsOfAFailedBuildAreSkipped(t *testing.T) {
 func TestMistakeFoundAtRunTimeFailsTheBuild(t *testing.T) {
 	s := newStage()
 	b := s.needing("b", nil, "a")
-	b.Bind = func(context.Context, plan.Made) (*plan.Build, diag.List) { return nil, diag.Errorf("No artifact", "None.") }
+	b.Bind = func(context.Context, plan.Made) (*plan.Build, diag.List) {
+		return nil, diag.Errorf("No artifact", "None.")
+	}
 	res := s.run(t, context.Background(), nil, s.needing("a", nil), b)
 	if err := res.Builds[1].Err; err == nil || !strings.Contains(err.Error(), "No artifact: None.") || s.said() != "a" {
 		t.Errorf("said %q, error %v", s.said(), err)

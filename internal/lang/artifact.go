@@ -1,12 +1,15 @@
 package lang
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
@@ -204,6 +207,66 @@ func (g *gatherer) putArtifacts(block string, one cty.Value, some map[string]cty
 type blockArtifacts struct {
 	one  cty.Value
 	some map[string]cty.Value
+}
+
+// withKeys completes references to artifacts whose key is computed, such as
+// build["base-${each.key}"].artifact, as far as the key is known. Others are
+// left as they are: they lead to all that the key chooses from.
+func (v *View) withKeys(ctx context.Context, expr hcl.Expression, refs []hcl.Traversal) []hcl.Traversal {
+	node, native := expr.(hclsyntax.Expression)
+	if v.Artifacts == nil || !native || !slices.ContainsFunc(refs, endsInKey) {
+		return refs
+	}
+	k := keyed{ctx: ctx, view: v, done: map[*hclsyntax.IndexExpr]bool{}, replaced: map[hcl.Range]bool{}}
+	_ = hclsyntax.VisitAll(node, k.visit) // finds nothing wrong
+	refs = slices.DeleteFunc(slices.Clone(refs), func(tr hcl.Traversal) bool { return endsInKey(tr) && k.replaced[tr.SourceRange()] })
+	return append(refs, k.found...)
+}
+
+// endsInKey reports whether a reference may go on with a key: build[...] and
+// build.BLOCK.artifacts[...].
+func endsInKey(tr hcl.Traversal) bool {
+	kind, _ := stepName(tr, 2)
+	return tr.RootName() == "build" && (len(tr) == 1 || len(tr) == 3 && kind == "artifacts")
+}
+
+// keyed looks for computed keys.
+type keyed struct {
+	ctx  context.Context
+	view *View
+	// done are those that were seen with what follows them.
+	done     map[*hclsyntax.IndexExpr]bool
+	replaced map[hcl.Range]bool
+	found    []hcl.Traversal
+}
+
+func (k *keyed) visit(n hclsyntax.Node) hcl.Diagnostics {
+	switch e := n.(type) {
+	case *hclsyntax.RelativeTraversalExpr:
+		if index, ok := e.Source.(*hclsyntax.IndexExpr); ok {
+			k.index(index, e.Traversal)
+		}
+	case *hclsyntax.IndexExpr:
+		k.index(e, nil)
+	}
+	return nil
+}
+
+func (k *keyed) index(e *hclsyntax.IndexExpr, rest hcl.Traversal) {
+	of, ok := e.Collection.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || !endsInKey(of.Traversal) || k.done[e] {
+		return
+	}
+	k.done[e] = true
+	key, diags := k.view.Value(k.ctx, e.Key)
+	if diags.HasErrors() || key.IsMarked() || !key.IsKnown() || key.IsNull() || key.Type() != cty.String {
+		return
+	}
+	tr := append(slices.Clone(of.Traversal), hcl.TraverseIndex{Key: key, SrcRange: e.BracketRange})
+	if tr = append(tr, rest...); isArtifactRef(tr) {
+		k.found = append(k.found, tr)
+		k.replaced[of.Traversal.SourceRange()] = true
+	}
 }
 
 // Expand replaces the dynamic blocks of a component's body. Their collections

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -39,7 +40,8 @@ func (d *decoding) report(l diag.List) { d.diags = append(d.diags, l...) }
 
 func (d *decoding) bodies(bodies []Body, spec *Spec, o *Override) *Config {
 	cfg := &Config{Schema: spec.schema, header: bodies[0].Header, attrs: map[string]*hcl.Attribute{}, override: o}
-	blocks := map[string]hcl.Blocks{}
+	views := map[string]*View{}
+	blocks := map[string][]Body{}
 	for _, b := range bodies {
 		content, diags := template.Content(b.Body, spec.body, spec.what)
 		d.report(diags)
@@ -52,16 +54,19 @@ func (d *decoding) bodies(bodies []Body, spec *Spec, o *Override) *Config {
 				continue
 			}
 			cfg.attrs[name] = a
+			if b.View != nil {
+				views[name] = b.View
+			}
 		}
 		for _, block := range content.Blocks {
-			blocks[block.Type] = append(blocks[block.Type], block)
+			blocks[block.Type] = append(blocks[block.Type], Body{block.Body, block.DefRange, b.View})
 		}
 	}
 	d.checkOverride(spec, o)
 	values := make(map[string]cty.Value, len(spec.schema.Attributes)+len(spec.blocks))
 	for i := range spec.schema.Attributes {
 		a := &spec.schema.Attributes[i]
-		values[a.Name] = d.attribute(spec, cfg, a)
+		values[a.Name] = d.attribute(spec, cfg, a, cmp.Or(views[a.Name], d.view))
 	}
 	for _, b := range spec.blocks {
 		values[b.Name] = d.nested(spec, cfg, b, blocks[b.Name])
@@ -88,7 +93,7 @@ func (d *decoding) checkOverride(spec *Spec, o *Override) {
 }
 
 // attribute is the value of one argument.
-func (d *decoding) attribute(spec *Spec, cfg *Config, a *component.Attribute) cty.Value {
+func (d *decoding) attribute(spec *Spec, cfg *Config, a *component.Attribute, v *View) cty.Value {
 	if o := cfg.override; o != nil {
 		if val, ok := o.Values[a.Name]; ok {
 			return d.finish(spec, cfg, a, val, part(o.Expr, cty.GetAttrStep{Name: a.Name}), o.Expr)
@@ -98,7 +103,7 @@ func (d *decoding) attribute(spec *Spec, cfg *Config, a *component.Attribute) ct
 	if set == nil {
 		return d.unset(spec, cfg, a, cfg.header)
 	}
-	val, diags := d.view.Value(d.ctx, set.Expr)
+	val, diags := v.Value(d.ctx, set.Expr)
 	d.report(diags)
 	if diags.HasErrors() {
 		return cty.UnknownVal(a.Type)
@@ -337,7 +342,7 @@ func (s *Scope) expandHome(path string) string {
 }
 
 // nested is the value of one kind of nested block.
-func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Blocks) cty.Value {
+func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks []Body) cty.Value {
 	if o := cfg.override; o != nil {
 		if val, ok := o.Values[b.Name]; ok {
 			return d.nestedOverride(cfg, b, val, PartRange(o.Expr, cty.GetAttrPath(b.Name)))
@@ -354,13 +359,13 @@ func (d *decoding) nested(spec *Spec, cfg *Config, b *blockSpec, blocks hcl.Bloc
 		return cty.NullVal(b.ty)
 	}
 	if !b.Repeated && len(blocks) > 1 {
-		d.report(diag.In(blocks[1].DefRange, "Duplicate block", "%s has at most one %q block; the first is at %s:%d.",
-			spec.what, b.Name, blocks[0].DefRange.Filename, blocks[0].DefRange.Start.Line))
+		d.report(diag.In(blocks[1].Header, "Duplicate block", "%s has at most one %q block; the first is at %s:%d.",
+			spec.what, b.Name, blocks[0].Header.Filename, blocks[0].Header.Start.Line))
 	}
 	unknown := false
 	values := make([]cty.Value, len(blocks))
 	for i, block := range blocks {
-		inner := d.bodies([]Body{{block.Body, block.DefRange}}, b.spec, nil)
+		inner := d.bodies([]Body{block}, b.spec, nil)
 		cfg.Incomplete = cfg.Incomplete || inner.Incomplete
 		if cfg.blocks == nil {
 			cfg.blocks = map[string][]*Config{}

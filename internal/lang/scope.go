@@ -65,6 +65,9 @@ type Scope struct {
 	path      cty.Value
 	packer    cty.Value
 
+	// reading bounds how many instances of data sources are read at once.
+	reading chan struct{}
+
 	full     sync.Once
 	fullVars map[string]cty.Value // guarded by full
 }
@@ -143,6 +146,7 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 		locals:    make(map[string]*promise, len(t.Locals)),
 		data:      map[string]map[string]*promise{},
 		functions: &hcl.EvalContext{Functions: o.Functions},
+		reading:   make(chan struct{}, mostAtOnce),
 		path: cty.ObjectVal(map[string]cty.Value{
 			"cwd": cty.StringVal(filepath.ToSlash(cwd)), "root": cty.StringVal(filepath.ToSlash(t.Dir)),
 		}),
@@ -158,8 +162,13 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 			s.data[d.Type] = map[string]*promise{}
 		}
 		s.data[d.Type][d.Name] = &promise{
-			address: dataRoot + d.Type + "." + d.Name, place: d.Range, refs: bodyRefs(d.Body),
-			eval: func(ctx context.Context) (cty.Value, diag.List) { return o.ReadData(ctx, d, s.View()) },
+			address: dataRoot + d.Type + "." + d.Name, place: d.Range, refs: dataRefs(d),
+			eval: func(ctx context.Context) (cty.Value, diag.List) {
+				if d.ForEach != nil {
+					return s.eachData(ctx, d)
+				}
+				return o.ReadData(ctx, d, s.View())
+			},
 		}
 	}
 	return s, diags

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"ingot/internal/diag"
+	"ingot/internal/template"
 )
 
 // mostAtOnce is how many locals and data sources are evaluated at the same
@@ -289,6 +290,15 @@ func (s *schedule) finish(p *promise) {
 	default:
 		s.add(more)
 	}
+}
+
+// dataRefs lists what a data block refers to.
+func dataRefs(d *template.Data) []hcl.Traversal {
+	refs := bodyRefs(d.Body)
+	if d.ForEach != nil {
+		refs = append(refs, d.ForEach.Expr.Variables()...)
+	}
+	return refs
 }
 
 // bodyRefs lists what the expressions in a body refer to, at any depth, in the

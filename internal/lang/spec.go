@@ -46,6 +46,9 @@ func NewSpec(what string, s component.Schema) *Spec {
 type Body struct {
 	hcl.Body
 	Header hcl.Range
+	// View is what its expressions are evaluated with; nil is the one that
+	// decodes.
+	View *View
 }
 
 // Override is values that replace what the bodies say.

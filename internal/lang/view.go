@@ -27,6 +27,9 @@ type View struct {
 	// Artifacts are those of other builds, which build.BLOCK.artifact leads
 	// to; nil where none can be used.
 	Artifacts *Artifacts
+	// Roots are further names: each in a block with for_each, matrix in one
+	// with a matrix.
+	Roots map[string]cty.Value
 	// UsedFacts is set when an evaluation needed a value of the machine,
 	// known or not.
 	UsedFacts bool
@@ -52,8 +55,8 @@ func (s *Scope) View() *View { return &View{scope: s} }
 
 // Value evaluates an expression. Sensitive parts of the value carry a mark.
 // With errors in the list it is unknown.
-func (v *View) Value(_ context.Context, expr hcl.Expression) (cty.Value, diag.List) {
-	refs := expr.Variables()
+func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.List) {
+	refs := v.withKeys(ctx, expr, expr.Variables())
 	if len(refs) == 0 {
 		val, hclDiags := expr.Value(v.scope.functions)
 		return valueOf(val, diag.FromHCL(hclDiags))
@@ -118,6 +121,10 @@ func (v *View) Context() *hcl.EvalContext {
 	})
 	all := s.functions.NewChild()
 	all.Variables = s.fullVars
+	if len(v.Roots) > 0 {
+		all = all.NewChild()
+		all.Variables = v.Roots
+	}
 	if v.Build == nil {
 		return all
 	}
@@ -215,6 +222,9 @@ func (g *gatherer) add(tr hcl.Traversal) diag.List {
 	case "build":
 		return g.build(tr)
 	default:
+		if obj, ok := g.view.Roots[root]; ok {
+			return g.fixed(tr, root, obj)
+		}
 		return g.unknownRoot(tr)
 	}
 }
@@ -360,6 +370,10 @@ func (g *gatherer) unknownRoot(tr hcl.Traversal) diag.List {
 		help = fmt.Sprintf(" Did you mean var.%s?", name)
 	case s.locals[name] != nil:
 		help = fmt.Sprintf(" Did you mean local.%s?", name)
+	case name == "each":
+		help = " each.key and each.value can be used in a block that has the argument for_each."
+	case name == "matrix":
+		help = " matrix.NAME can be used in a build block that has a matrix block."
 	case len(tr) == 1:
 		help = fmt.Sprintf(" If it is a text, write it in quotes: %q.", name)
 	default:
@@ -367,6 +381,7 @@ func (g *gatherer) unknownRoot(tr hcl.Traversal) diag.List {
 		if g.view.Build != nil {
 			roots = append(roots, "build", "source")
 		}
+		roots = append(roots, keys(g.view.Roots)...)
 		help = diag.Suggest(name, "names", roots)
 	}
 	return diag.In(tr.SourceRange(), "Unknown name", "There is nothing called %q that an expression can refer to.%s", name, help)

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
@@ -17,11 +18,17 @@ import (
 // block is a build block whose arguments have been evaluated.
 type block struct {
 	name, description string
-	uses              []*use
-	provisioners      []*step
-	errorCleanup      *step
-	chains            [][]*step
-	place             hcl.Range
+	// roots are the further names that the block can refer to.
+	roots map[string]cty.Value
+	uses  []*use
+	// groups are the sources with for_each that it uses, as it calls them.
+	groups []addr.Source
+	// unsure says that some of its sources could not be found out.
+	unsure       bool
+	provisioners []*step
+	errorCleanup *step
+	chains       [][]*step
+	place        hcl.Range
 	// broken says that none of its builds can run.
 	broken bool
 }
@@ -29,7 +36,7 @@ type block struct {
 // use is one source used by a build block.
 type use struct {
 	addr   addr.Build
-	source *template.Source
+	source *source
 	// extra is the body of the source block inside the build, or nil.
 	extra *template.SourceUse
 	place hcl.Range
@@ -54,19 +61,34 @@ func (u *use) key() string {
 	return u.addr.Source.Name
 }
 
+// group is the name of all instances of a source with for_each, as the build
+// calls it; zero for another source.
+func (u *use) group() addr.Source {
+	g := u.source.group
+	if g.IsZero() {
+		return g
+	}
+	key := strings.TrimPrefix(u.source.addr.Name, g.Name)
+	return addr.Source{Type: g.Type, Name: strings.TrimSuffix(u.addr.Source.Name, key)}
+}
+
 const onlyBuildName = "Of build.*, only build.name is known before a machine is running; the rest can be used in the arguments of provisioners and post-processors."
 
-// block evaluates the head of a build block and the meta-arguments in it.
-func (p *planner) block(ctx context.Context, b *template.Build) (*block, diag.List) {
-	blk := &block{place: b.Range}
+// block evaluates the head of a build block and the meta-arguments in it, for
+// one instance.
+func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (*block, diag.List) {
+	blk := &block{place: b.Range, roots: inst.roots}
 	plain := p.scope.View()
+	plain.Roots = inst.roots
 	var diags diag.List
 	blk.name, diags = p.text(ctx, plain, b.Name)
+	blk.name = inst.name(blk.name, b.Name)
 	var more diag.List
 	blk.description, more = p.text(ctx, plain, b.Description)
 	diags = append(diags, more...)
 
 	view := p.scope.View()
+	view.Roots = inst.roots
 	view.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
 	content := b.Content
 	if content == nil {
@@ -110,28 +132,22 @@ func (p *planner) text(ctx context.Context, v *lang.View, a *hcl.Attribute) (str
 
 // uses finds the sources of a build block.
 func (p *planner) uses(ctx context.Context, b *template.Build, content *template.BuildContent, view *lang.View, blk *block) diag.List {
-	diags := p.listedSources(ctx, b, blk)
+	diags, some := p.listedSources(ctx, b, blk)
 	for _, u := range content.Uses {
+		some = true
 		if u.Source != nil {
 			use, more := p.legacyUse(ctx, view, u)
 			diags = append(diags, more...)
 			blk.uses = append(blk.uses, use)
 			continue
 		}
-		src, more := p.source(u.Ref, u.RefRange)
+		group, more := p.source(u.Ref, u.RefRange)
 		diags = append(diags, more...)
 		local, more := p.text(ctx, view, u.Name)
 		diags = append(diags, more...)
-		if src == nil {
-			continue
-		}
-		a := src.Addr
-		if local != "" {
-			a.Name = local
-		}
-		blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: a}, src, u, u.Range, ""})
+		blk.use(group, local, u, u.Range)
 	}
-	if len(blk.uses) == 0 && !diags.HasErrors() {
+	if !some && !diags.HasErrors() {
 		diags = append(diags, diag.In(b.Range, "Build without sources", "The build block uses no source. List some, as in sources = [\"source.TYPE.NAME\"].")...)
 	}
 	return diags
@@ -152,25 +168,30 @@ func (p *planner) legacyUse(ctx context.Context, view *lang.View, u *template.So
 		}
 	}
 	a := addr.Build{Source: addr.Source{Type: typ, Name: name}, TypeOnly: name == typ}
-	return &use{a, u.Source, nil, u.Range, name}, diags
+	src := &source{Source: u.Source, addr: u.Source.Addr}
+	return &use{a, src, nil, u.Range, name}, diags
 }
 
-func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *block) diag.List {
+// listedSources adds the sources that the argument lists, and reports whether
+// it lists any.
+func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *block) (diags diag.List, some bool) {
 	if b.Sources == nil {
-		return nil
+		return nil, false
 	}
 	for _, tr := range b.Sources.Expr.Variables() {
 		if tr.RootName() == "source" {
-			return diag.In(tr.SourceRange(), "Source without quotes", "A source is named by a text: write %q.", diag.TraversalString(tr))
+			return diag.In(tr.SourceRange(), "Source without quotes", "A source is named by a text: write %q.", diag.TraversalString(tr)), true
 		}
 	}
-	val, diags := p.argument(ctx, p.scope.View(), b.Sources, cty.List(cty.String))
+	view := p.scope.View()
+	view.Roots = blk.roots
+	val, diags := p.argument(ctx, view, b.Sources, cty.List(cty.String))
 	if !val.IsWhollyKnown() && !diags.HasErrors() {
 		return append(diags, diag.In(b.Sources.Expr.Range(), "Sources not known yet",
-			"Which sources the build uses depends on a data source, which was not read. Ask for it with -evaluate-datasources.")...)
+			"Which sources the build uses depends on a data source, which was not read. Ask for it with -evaluate-datasources.")...), true
 	}
 	if val.IsNull() || !val.IsKnown() {
-		return diags
+		return diags, false
 	}
 	places, notList := hcl.ExprList(b.Sources.Expr)
 	i := 0
@@ -184,29 +205,51 @@ func (p *planner) listedSources(ctx context.Context, b *template.Build, blk *blo
 			diags = append(diags, diag.In(at, "Unknown source", "The name of the source is null.")...)
 			continue
 		}
-		src, more := p.source(ref.AsString(), at)
+		group, more := p.source(ref.AsString(), at)
 		diags = append(diags, more...)
-		if src != nil {
-			blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: src.Addr}, src, nil, at, ""})
-		}
+		blk.use(group, "", nil, at)
 	}
-	return diags
+	return diags, i > 0
 }
 
-// source finds the source block that a reference names.
-func (p *planner) source(ref string, at hcl.Range) (*template.Source, diag.List) {
+// use adds the instances of a source, which the block calls local unless that
+// is empty.
+func (blk *block) use(g *sourceGroup, local string, extra *template.SourceUse, at hcl.Range) {
+	blk.unsure = blk.unsure || g.block == nil || g.diags.HasErrors()
+	if b := g.block; b != nil && b.ForEach != nil {
+		name := b.Addr
+		if local != "" {
+			name.Name = local
+		}
+		blk.groups = append(blk.groups, name)
+	}
+	for _, src := range g.instances {
+		blk.uses = append(blk.uses, &use{addr.Build{Block: blk.name, Source: src.named(local)}, src, extra, at, ""})
+	}
+}
+
+// named is the source's name when the build calls it local, which is often "".
+func (s *source) named(local string) addr.Source {
+	switch {
+	case local == "":
+		return s.addr
+	case s.group.IsZero():
+		return addr.Source{Type: s.addr.Type, Name: local}
+	}
+	return addr.Source{Type: s.addr.Type, Name: local + strings.TrimPrefix(s.addr.Name, s.group.Name)}
+}
+
+// source finds the sources that a reference names. The group is never nil.
+func (p *planner) source(ref string, at hcl.Range) (*sourceGroup, diag.List) {
+	none := &sourceGroup{}
+	if g, ok := p.sources.find(strings.TrimPrefix(ref, "source.")); ok {
+		return g, g.diags
+	}
 	a, err := addr.ParseSource(ref)
 	if err != nil {
-		return nil, diag.In(at, "Invalid source reference", "%q does not name a source. Write \"source.TYPE.NAME\".", ref)
+		return none, diag.In(at, "Invalid source reference", "%q does not name a source. Write \"source.TYPE.NAME\".", ref)
 	}
-	if src := p.sources[a]; src != nil {
-		return src, nil
-	}
-	names := make([]string, len(p.template.SourceBlocks))
-	for i, s := range p.template.SourceBlocks {
-		names[i] = s.Addr.String()
-	}
-	return nil, diag.In(at, "Unknown source", "The template has no source block %q %q.%s", a.Type, a.Name, diag.Suggest(a.String(), "sources", names))
+	return none, diag.In(at, "Unknown source", "The template has no source block %q %q.%s", a.Type, a.Name, diag.Suggest(a.String(), "sources", p.sources.names()))
 }
 
 // argument evaluates a meta-argument and converts it.

@@ -31,7 +31,7 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection,
 		Description: blk.description,
 		Range:       blk.place,
 		Use:         u.place,
-		Source:      u.source.Addr,
+		Source:      u.source.addr,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
 	job, diags := p.job(ctx, blk, u, b, others)
@@ -89,9 +89,12 @@ func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others 
 	v := p.scope.View()
 	v.Source, v.Template, v.Artifacts = u.addr.Source, b.Template, others
 	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
-	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range}}
-	if p.isDynamic(u.source) {
-		bodies[0].Body, diags = v.Expand(u.source.Body, builder.spec)
+	v.Roots = blk.roots
+	own := *v
+	own.Roots = u.source.roots
+	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range, View: &own}}
+	if p.isDynamic(u.source.Source) {
+		bodies[0].Body, diags = own.Expand(u.source.Body, builder.spec)
 		if diags.HasErrors() {
 			return nil, diags
 		}
@@ -136,7 +139,7 @@ type binder struct {
 // view is what a step is evaluated with; facts are nil while planning.
 func (b *binder) view(facts map[string]cty.Value) *lang.View {
 	v := b.scope.View()
-	v.Source, v.Template, v.Artifacts = b.use.addr.Source, b.build.Template, b.others
+	v.Source, v.Template, v.Artifacts, v.Roots = b.use.addr.Source, b.build.Template, b.others, b.block.roots
 	v.Build = &lang.BuildData{Block: b.block.name, Names: b.facts, AnyName: b.anyFact, Facts: facts}
 	if facts != nil {
 		v.Template.Build = factTexts(facts)
@@ -156,7 +159,12 @@ func factTexts(facts map[string]cty.Value) map[string]string {
 	return out
 }
 
-func (b *binder) override(s *step) *lang.Override { return s.overrides[b.use.key()] }
+func (b *binder) override(s *step) *lang.Override {
+	if o := s.overrides[b.use.key()]; o != nil {
+		return o
+	}
+	return s.overrides[b.use.group().Name]
+}
 
 func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, diag.List) {
 	out := &Step{

@@ -77,13 +77,8 @@ func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, d
 	for _, d := range t.Data {
 		out.Data = append(out.Data, d.Type+"."+d.Name)
 	}
-	var blocks []*block
-	for _, b := range t.Builds {
-		blk, more := p.block(ctx, b)
-		diags = append(diags, more...)
-		blocks = append(blocks, blk)
-	}
-	diags = append(diags, p.number(blocks)...)
+	blocks, more := p.blocks(ctx)
+	diags = append(diags, more...)
 	for _, blk := range blocks {
 		out.Builds = append(out.Builds, blk.info())
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 
-	"ingot/internal/addr"
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/gotmpl"
@@ -68,13 +67,8 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 		return &Plan{}, diags.Sort()
 	}
 
-	var blocks []*block
-	for _, b := range t.Builds {
-		blk, more := p.block(ctx, b)
-		diags = append(diags, more...)
-		blocks = append(blocks, blk)
-	}
-	diags = append(diags, p.number(blocks)...)
+	blocks, more := p.blocks(ctx)
+	diags = append(diags, more...)
 	sel.alias(blocks)
 
 	g := newGraph(p, sel, blocks)
@@ -85,7 +79,11 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 	if shared {
 		out.Builds = nil
 	}
-	if total == 0 && !diags.HasErrors() {
+	switch {
+	case total > 0 || diags.HasErrors():
+	case len(t.Builds) > 0:
+		diags = append(diags, diag.Warnf("No builds to run", "Every for_each of the template that could make one is empty.")...)
+	default:
 		diags = append(diags, diag.Errorf("No builds to run", "The template has no build block. Add one that lists the sources to build.")...)
 	}
 	return out, diags.Sort()
@@ -96,7 +94,7 @@ type planner struct {
 	in       Inputs
 	template *template.Template
 	scope    *lang.Scope
-	sources  map[addr.Source]*template.Source
+	sources  sourceIndex
 	dynamic  map[*template.Source]bool
 	// These are the components that were looked up, by kind and name, under
 	// lookup; nil for one that does not exist.
@@ -119,15 +117,11 @@ type found[C any] struct {
 func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner, diag.List) {
 	p := &planner{
 		in: in, template: t,
-		sources:        make(map[addr.Source]*template.Source, len(t.SourceBlocks)),
 		dynamic:        map[*template.Source]bool{},
 		builders:       map[string]*found[component.Builder]{},
 		provisioners:   map[string]*found[component.Provisioner]{},
 		postProcessors: map[string]*found[component.PostProcessor]{},
 		dataSources:    map[string]*found[component.DataSource]{},
-	}
-	for _, s := range t.SourceBlocks {
-		p.sources[s.Addr] = s
 	}
 	table := funcs.Table(p.functionEnv(ctx))
 	scope, diags := lang.NewScope(t, lang.Options{
@@ -142,7 +136,8 @@ func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner,
 		Secrets:     in.Secrets,
 	})
 	p.scope = scope
-	return p, append(diags, scope.Settle(ctx)...)
+	diags = append(diags, scope.Settle(ctx)...)
+	return p, append(diags, p.indexSources(ctx)...)
 }
 
 // defaultFunctions are the functions that the values of variables may call.

@@ -34,11 +34,13 @@ func (s *step) address(chain, index int) addr.Step {
 
 // runsFor reports whether only and except let the step run for a source.
 func (s *step) runsFor(u *use) bool {
-	name := u.label()
-	if s.only != nil {
-		return slices.Contains(s.only, name)
+	listed := func(names []string) bool {
+		return slices.Contains(names, u.label()) || slices.Contains(names, u.group().String())
 	}
-	return !slices.Contains(s.except, name)
+	if s.only != nil {
+		return listed(s.only)
+	}
+	return !listed(s.except)
 }
 
 // meta evaluates the meta-arguments of a step. The sources of the block have
@@ -63,6 +65,15 @@ func (p *planner) meta(ctx context.Context, v *lang.View, s *template.Step, blk 
 	}
 	st.overrides = m.overrides(blk)
 	return st, m.diags
+}
+
+// groupLabels are what only and except call all instances of a source.
+func (blk *block) groupLabels() []string {
+	var out []string
+	for _, g := range blk.groups {
+		out = append(out, g.String())
+	}
+	return out
 }
 
 // metaReader reads the meta-arguments of one step.
@@ -122,9 +133,9 @@ func (m *metaReader) names(name string, blk *block) []string {
 	if !ok {
 		return nil
 	}
-	known := make([]string, len(blk.uses))
-	for i, u := range blk.uses {
-		known[i] = u.label()
+	known := blk.groupLabels()
+	for _, u := range blk.uses {
+		known = append(known, u.label())
 	}
 	out := []string{}
 	for i, el := range val.AsValueSlice() {
@@ -133,7 +144,7 @@ func (m *metaReader) names(name string, blk *block) []string {
 		}
 		text := el.AsString()
 		out = append(out, text)
-		if m.template.Legacy == nil && !slices.Contains(known, text) { // else it was checked
+		if m.template.Legacy == nil && !blk.unsure && !slices.Contains(known, text) { // else it was checked
 			m.diags = append(m.diags, diag.In(lang.PartRange(m.attrs[name].Expr, cty.IndexIntPath(i)), "Unknown source in "+name,
 				"The build uses no source %q.%s", text, diag.Suggest(text, "sources of this build", known))...)
 		}
@@ -159,6 +170,9 @@ func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
 		return nil
 	}
 	var known []string
+	for _, g := range blk.groups {
+		known = append(known, g.Name)
+	}
 	for _, u := range blk.uses {
 		known = append(known, u.key())
 	}
@@ -168,7 +182,7 @@ func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
 		at := lang.PartRange(a.Expr, path)
 		inner, _ = inner.Unmark()
 		switch {
-		case m.template.Legacy == nil && !slices.Contains(known, name): // else it was checked
+		case m.template.Legacy == nil && !blk.unsure && !slices.Contains(known, name): // else it was checked
 			m.diags = append(m.diags, diag.In(at, "Unknown source in override",
 				"The build uses no source named %q.%s", name, diag.Suggest(name, "names of the sources of this build", known))...)
 		case inner.IsNull() || !inner.IsKnown():

@@ -8,7 +8,7 @@ import (
 )
 
 var buildSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "name"}, {Name: "description"}, {Name: "sources"}},
+	Attributes: []hcl.AttributeSchema{{Name: "name"}, {Name: "description"}, {Name: "sources"}, {Name: "for_each"}},
 	Blocks: []hcl.BlockHeaderSchema{
 		{Type: "source", LabelNames: []string{"reference"}},
 		{Type: "provisioner", LabelNames: []string{"type"}},
@@ -41,6 +41,7 @@ func (d *decoder) build(b *hcl.Block) diag.List {
 	head, _, hclDiags := b.Body.PartialContent(&hcl.BodySchema{Attributes: buildSchema.Attributes})
 	diags := diag.FromHCL(hclDiags)
 	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
+	out.ForEach = head.Attributes["for_each"]
 	asWritten := func(body hcl.Body) hcl.Body { return body }
 	switch {
 	case !HasDynamic(b.Body):

@@ -52,14 +52,18 @@ func (d *decoder) file(body hcl.Body) diag.List {
 				diags = append(diags, more...)
 				continue
 			}
-			d.t.Data = append(d.t.Data, &Data{Type: b.Labels[0], Name: b.Labels[1], Body: b.Body, Range: b.DefRange, TypeRange: b.LabelRanges[0]})
+			forEach, body, more := cutForEach(b.Body)
+			diags = append(diags, more...)
+			d.t.Data = append(d.t.Data, &Data{Type: b.Labels[0], Name: b.Labels[1], ForEach: forEach, Body: body, Range: b.DefRange, TypeRange: b.LabelRanges[0]})
 		case "source":
 			a := addr.Source{Type: b.Labels[0], Name: b.Labels[1]}
 			if more := d.declare("source."+a.String(), a.Name, b.LabelRanges[1], b.DefRange); more != nil {
 				diags = append(diags, more...)
 				continue
 			}
-			d.t.SourceBlocks = append(d.t.SourceBlocks, &Source{Addr: a, Body: b.Body, Range: b.DefRange, TypeRange: b.LabelRanges[0]})
+			forEach, body, more := cutForEach(b.Body)
+			diags = append(diags, more...)
+			d.t.SourceBlocks = append(d.t.SourceBlocks, &Source{Addr: a, ForEach: forEach, Body: body, Range: b.DefRange, TypeRange: b.LabelRanges[0]})
 		case "build":
 			diags = append(diags, d.build(b)...)
 		case "communicator":
@@ -84,6 +88,17 @@ func (d *decoder) registry(b *hcl.Block) diag.List {
 
 func registryNotServed(at hcl.Range) diag.List {
 	return diag.WarnIn(at, "HCP Packer is not served", "Builds are not published to an HCP Packer registry. The block has no effect.")
+}
+
+var forEachSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "for_each"}}}
+
+// cutForEach takes the argument for_each out of a body.
+func cutForEach(body hcl.Body) (*hcl.Attribute, hcl.Body, diag.List) {
+	head, rest, hclDiags := body.PartialContent(forEachSchema)
+	if head.Attributes["for_each"] == nil {
+		return nil, body, nil
+	}
+	return head.Attributes["for_each"], rest, diag.FromHCL(hclDiags)
 }
 
 // declare notes that a thing exists, and finds a bad name or a second

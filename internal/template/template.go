@@ -82,14 +82,18 @@ type Local struct {
 // Data is a data block.
 type Data struct {
 	Type, Name string
-	Body       hcl.Body
-	Range      hcl.Range
-	TypeRange  hcl.Range
+	// ForEach is nil when not set; Body does not have it.
+	ForEach   *hcl.Attribute
+	Body      hcl.Body
+	Range     hcl.Range
+	TypeRange hcl.Range
 }
 
 // Source is a source block.
 type Source struct {
-	Addr      addr.Source
+	Addr addr.Source
+	// ForEach is nil when not set; Body does not have it.
+	ForEach   *hcl.Attribute
 	Body      hcl.Body
 	Range     hcl.Range
 	TypeRange hcl.Range
@@ -97,8 +101,8 @@ type Source struct {
 
 // Build is a build block.
 type Build struct {
-	// Name, Description and Sources are nil when not set.
-	Name, Description, Sources *hcl.Attribute
+	// Name, Description, Sources and ForEach are nil when not set.
+	Name, Description, Sources, ForEach *hcl.Attribute
 	// Content is what is in the block; nil while dynamic blocks have to be
 	// expanded first, see Expand.
 	Content *BuildContent
