@@ -2,9 +2,9 @@ package plan
 
 import (
 	"context"
-	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
 	"ingot/internal/diag"
@@ -49,6 +49,8 @@ type SurveyedUse struct {
 	Source *SurveyedSource
 	// Extra is what the build block adds to the source, or nil.
 	Extra *lang.Section
+
+	use *use
 }
 
 // SurveyedStep is a provisioner or post-processor block.
@@ -56,17 +58,11 @@ type SurveyedStep struct {
 	*template.Step
 	Section *lang.Section
 
-	only, except []string
+	step *step
 }
 
 // RunsFor reports whether only and except let the step run for a use.
-func (s *SurveyedStep) RunsFor(u *SurveyedUse) bool {
-	name := u.Addr.Source.String()
-	if s.only != nil {
-		return slices.Contains(s.only, name)
-	}
-	return !slices.Contains(s.except, name)
-}
+func (s *SurveyedStep) RunsFor(u *SurveyedUse) bool { return s.step.runsFor(u.use) }
 
 // NewSurvey surveys a template. No component is planned and no data source is
 // read. The findings are about the inputs alone, such as a var file that
@@ -89,27 +85,58 @@ func NewSurvey(ctx context.Context, t *template.Template, in Inputs) (*Survey, d
 	out := &Survey{}
 	sources := map[addr.Source]*SurveyedSource{}
 	for _, s := range t.SourceBlocks {
-		sourced := &SurveyedSource{s, p.surveyBody(ctx, "", s.Addr, lang.Body{Body: s.Body, Header: s.Range}, nil)}
+		section := p.surveyBody(ctx, "", s.Addr, lang.Body{Body: s.Body, Header: s.Range}, nil, surveyedRoots(s.ForEach))
+		sourced := &SurveyedSource{s, section}
 		sources[s.Addr] = sourced
 		out.Sources = append(out.Sources, sourced)
 	}
 	for _, d := range t.Data {
-		section := p.scope.View().Section(ctx, lang.Body{Body: d.Body, Header: d.Range}, nil)
+		v := p.scope.View()
+		v.Roots = surveyedRoots(d.ForEach)
+		section := v.Section(ctx, lang.Body{Body: d.Body, Header: d.Range}, nil)
 		out.Data = append(out.Data, &SurveyedData{d, section})
 	}
 	for _, b := range t.Builds {
-		blk, _ := p.block(ctx, b)
-		out.Builds = append(out.Builds, p.surveyBuild(ctx, b, blk, sources))
+		out.Builds = append(out.Builds, p.surveyInstances(ctx, b, sources))
 	}
 	return out, diags.Sort()
+}
+
+// surveyInstances surveys a build block once, in its first instance, with the
+// sources that all instances use.
+func (p *planner) surveyInstances(ctx context.Context, b *template.Build, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {
+	instances, _ := p.instances(ctx, b)
+	if len(instances) == 0 {
+		instances = []instance{{roots: surveyedRoots(b.ForEach)}}
+	}
+	var out *SurveyedBuild
+	for _, inst := range instances {
+		blk, _ := p.block(ctx, b, inst)
+		surveyed := p.surveyBuild(ctx, b, blk, sources)
+		if out == nil {
+			out = surveyed
+			continue
+		}
+		out.Uses = append(out.Uses, surveyed.Uses...)
+	}
+	return out
+}
+
+// surveyedRoots are the names that a block with for_each has besides, with
+// unknown values.
+func surveyedRoots(forEach *hcl.Attribute) map[string]cty.Value {
+	if forEach == nil {
+		return nil
+	}
+	return map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String), "value": cty.DynamicVal})}
 }
 
 func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {
 	out := &SurveyedBuild{Build: b, Name: blk.name}
 	for _, u := range blk.uses {
-		use := &SurveyedUse{Addr: u.addr, Source: sources[u.source.Addr]}
+		use := &SurveyedUse{Addr: u.addr, Source: sources[u.source.Addr], use: u}
 		if u.extra != nil {
-			use.Extra = p.surveyBody(ctx, blk.name, u.addr.Source, lang.Body{Body: u.extra.Body, Header: u.extra.Range}, nil)
+			use.Extra = p.surveyBody(ctx, blk.name, u.addr.Source, lang.Body{Body: u.extra.Body, Header: u.extra.Range}, nil, blk.roots)
 		}
 		out.Uses = append(out.Uses, use)
 	}
@@ -120,8 +147,8 @@ func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block
 		seen = blk.uses[0].addr.Source
 	}
 	step := func(s *step) *SurveyedStep {
-		section := p.surveyBody(ctx, blk.name, seen, lang.Body{Body: s.Body, Header: s.Range}, s.Meta)
-		return &SurveyedStep{Step: s.Step, Section: section, only: s.only, except: s.except}
+		section := p.surveyBody(ctx, blk.name, seen, lang.Body{Body: s.Body, Header: s.Range}, s.Meta, blk.roots)
+		return &SurveyedStep{Step: s.Step, Section: section, step: s}
 	}
 	for _, s := range blk.provisioners {
 		out.Provisioners = append(out.Provisioners, step(s))
@@ -140,9 +167,9 @@ func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block
 }
 
 // surveyBody evaluates a body with every value of the machine unknown.
-func (p *planner) surveyBody(ctx context.Context, block string, source addr.Source, b lang.Body, meta map[string]*hcl.Attribute) *lang.Section {
+func (p *planner) surveyBody(ctx context.Context, block string, source addr.Source, b lang.Body, meta map[string]*hcl.Attribute, roots map[string]cty.Value) *lang.Section {
 	v := p.scope.View()
-	v.Source = source
+	v.Source, v.Roots = source, roots
 	v.Build = &lang.BuildData{Block: block, AnyName: true}
 	return v.Section(ctx, b, meta)
 }
