@@ -145,7 +145,7 @@ func (s *screen) diagnostics(l diag.List, sources map[string][]byte) {
 	default:
 		var text strings.Builder
 		color := ui.UseColor(s.colors, isTerminal(s.app.streams.Err), s.app.getenv)
-		_ = diag.Format(&text, l, sources, diag.FormatOptions{Color: color}) // a Builder takes everything
+		_ = diag.Format(&text, l, sources, diag.FormatOptions{Color: color, Redact: s.secrets.Redact}) // a Builder takes everything
 		resume := s.pause()
 		defer resume()
 		fmt.Fprintln(s.app.streams.Err, s.secrets.Redact(text.String()))

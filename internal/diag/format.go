@@ -18,6 +18,10 @@ type FormatOptions struct {
 	Width int
 	// Color adds SGR colours.
 	Color bool
+	// Redact hides secrets in a text; nil hides nothing. It is applied before
+	// texts are cut and marks are placed: afterwards a secret could be
+	// there in part, and a mark would point beside what it means.
+	Redact func(string) string
 }
 
 // Format writes the findings for a person: the summary, the place with the
@@ -27,6 +31,9 @@ type FormatOptions struct {
 func Format(w io.Writer, list List, sources map[string][]byte, o FormatOptions) error {
 	if o.Width <= 0 {
 		o.Width = 80
+	}
+	if o.Redact == nil {
+		o.Redact = func(text string) string { return text }
 	}
 	f := formatter{sources: sources, opts: o, parsed: map[string]*hclsyntax.Body{}}
 	for i, d := range list {
@@ -72,22 +79,36 @@ func (f *formatter) diagnostic(d *Diagnostic) {
 	case Info:
 		tone = cyan
 	}
-	fmt.Fprintf(&f.out, "%s %s\n", f.paint(tone, d.Severity.String()+":"), f.paint(bold, printable(d.Summary)))
+	fmt.Fprintf(&f.out, "%s %s\n", f.paint(tone, d.Severity.String()+":"), f.paint(bold, f.shown(d.Summary)))
 	if d.Subject != nil {
 		f.place(d, tone)
 	}
 	for _, v := range d.Values {
-		fmt.Fprintf(&f.out, "      %s is %s\n", v.Name, printable(v.Text))
+		fmt.Fprintf(&f.out, "      %s is %s\n", v.Name, f.shown(v.Text))
 	}
 	if d.Detail == "" {
 		return
 	}
 	f.out.WriteByte('\n')
-	for _, line := range strings.Split(strings.TrimRight(d.Detail, "\n"), "\n") {
+	for _, line := range strings.Split(strings.TrimRight(f.opts.Redact(d.Detail), "\n"), "\n") {
 		for _, part := range wrap(printable(line), f.opts.Width-2) {
 			f.out.WriteString(strings.TrimRight("  "+part, " ") + "\n")
 		}
 	}
+}
+
+// shown is a text as it may be printed.
+func (f *formatter) shown(text string) string { return printable(f.opts.Redact(text)) }
+
+// snippet hides the secrets in a source line. When one goes over the border
+// of what is marked, all of the line is marked.
+func (f *formatter) snippet(before, marked, after string) snippet {
+	marked, after = strings.TrimRight(marked, "\r"), strings.TrimRight(after, "\r")
+	s := snippet{before: f.shown(before), marked: f.shown(marked), after: f.shown(after)}
+	if whole := f.shown(before + marked + after); whole != s.before+s.marked+s.after {
+		return snippet{marked: whole}
+	}
+	return s
 }
 
 // place writes the file, the line and what encloses it.
@@ -104,17 +125,13 @@ func (f *formatter) place(d *Diagnostic, tone string) {
 	}
 	in := ""
 	if header := f.enclosing(rng, src); header != "" {
-		in = ", in " + header
+		in = ", in " + f.shown(header)
 	}
 	fmt.Fprintf(&f.out, "  on %s line %d%s:\n", rng.Filename, rng.Start.Line, in)
 
 	start, end := lineAround(src, rng.Start.Byte)
 	stop := min(max(rng.End.Byte, rng.Start.Byte), end)
-	line := snippet{
-		before: printable(string(src[start:rng.Start.Byte])),
-		marked: printable(strings.TrimRight(string(src[rng.Start.Byte:stop]), "\r")),
-		after:  printable(strings.TrimRight(string(src[stop:end]), "\r")),
-	}
+	line := f.snippet(string(src[start:rng.Start.Byte]), string(src[rng.Start.Byte:stop]), string(src[stop:end]))
 	gutter := fmt.Sprintf("%4d: ", rng.Start.Line)
 	line.crop(f.opts.Width - len(gutter))
 	f.out.WriteString(strings.TrimRight(f.paint(faint, gutter)+line.before+f.paint(bold, line.marked)+line.after, " ") + "\n")

@@ -129,3 +129,25 @@ func FuzzFormat(f *testing.F) {
 		}
 	})
 }
+
+// Ensure that a secret is hidden before its line is cut, and that the mark
+// stays where it belongs.
+func TestFormatRedacts(t *testing.T) {
+	secret := "b" + strings.Repeat("0123456789", 6) + "e"
+	hide := func(text string) string { return strings.ReplaceAll(text, secret, "<sensitive>") }
+	for _, c := range []struct{ name, src, marked, want string }{
+		{"before the mark", "? " + secret + " x", " x", "   1: ? <sensitive> x\n                   ^^\n"},
+		{"behind the mark", "here " + secret, "here", "   1: here <sensitive>\n      ^^^^\n"},
+		{"marked", "? " + secret + " x", secret, "   1: ? <sensitive> x\n        ^^^^^^^^^^^\n"},
+		{"marked in part", "? " + secret + " x", secret[30:], "   1: ? <sensitive> x\n      " + strings.Repeat("^", 15) + "\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := strings.Index(c.src, c.marked)
+			d := diag.In(at(1, start, start+len(c.marked)), "S", "Behind the %s.", secret)
+			want := "Error: S\n  on f.hcl line 1:\n" + c.want + "\n  Behind the <sensitive>.\n"
+			if got := format(t, d, c.src, diag.FormatOptions{Redact: hide}); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
