@@ -137,7 +137,7 @@ func TestFormatRedacts(t *testing.T) {
 	hide := func(text string) string { return strings.ReplaceAll(text, secret, "<sensitive>") }
 	for _, c := range []struct{ name, src, marked, want string }{
 		{"before the mark", "? " + secret + " x", " x", "   1: ? <sensitive> x\n                   ^^\n"},
-		{"behind the mark", "here " + secret, "here", "   1: here <sensitive>\n      ^^^^\n"},
+		{"behind the mark", "here, " + secret, "here", "   1: here, <sensitive>\n      ^^^^\n"},
 		{"marked", "? " + secret + " x", secret, "   1: ? <sensitive> x\n        ^^^^^^^^^^^\n"},
 		{"marked in part", "? " + secret + " x", secret[30:], "   1: ? <sensitive> x\n      " + strings.Repeat("^", 15) + "\n"},
 	} {
