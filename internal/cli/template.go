@@ -13,6 +13,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/lang/funcs"
+	"ingot/internal/legacy/fix"
 	"ingot/internal/plan"
 	"ingot/internal/template"
 	"ingot/internal/ui"
@@ -83,18 +84,29 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 		return nil, false, err
 	}
 	if diags.HasErrors() {
-		s.diagnostics(diags, t.Sources)
+		s.diagnostics(append(diags, outdated(t)...), t.Sources)
 		return nil, false, exitError{exitFailure}
 	}
 	in.EvaluateData = why.build || f.evaluateData
 	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
 	p, more := plan.Make(ctx, t, in)
 	diags = append(diags, more...)
+	if !why.build || diags.HasErrors() {
+		diags = append(diags, outdated(t)...)
+	}
 	s.diagnostics(diags, t.Sources)
 	if diags.HasErrors() && (!why.build || p == nil || len(p.Builds) == 0) {
 		return nil, false, exitError{exitFailure}
 	}
 	return p, diags.HasErrors(), nil
+}
+
+// outdated says what fix would repair in a legacy template.
+func outdated(t *template.Template) diag.List {
+	if t.Legacy == nil {
+		return nil
+	}
+	return fix.Findings(t.Legacy.Document)
 }
 
 // load reads the template and gathers the inputs for planning it.

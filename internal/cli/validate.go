@@ -54,7 +54,7 @@ func (a *app) check(ctx context.Context, f validateFlags, path string, s *screen
 		if err != nil {
 			return err
 		}
-		s.diagnostics(diags, t.Sources)
+		s.diagnostics(append(diags, outdated(t)...), t.Sources)
 		if diags.HasErrors() {
 			return exitError{exitFailure}
 		}

@@ -74,6 +74,14 @@ func (u *use) group() addr.Source {
 
 const onlyBuildName = "Of build.*, only build.name is known before a machine is running; the rest can be used in the arguments of provisioners and post-processors."
 
+// factsRefused is why values of the machine cannot be used outside of steps.
+func (p *planner) factsRefused() string {
+	if p.template.Legacy != nil {
+		return "The values of a build are not known before its machine is running. They can be used in the arguments of provisioners and post-processors."
+	}
+	return onlyBuildName
+}
+
 // block evaluates the head of a build block and the meta-arguments in it, for
 // one instance.
 func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (*block, diag.List) {
@@ -89,7 +97,7 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 
 	view := p.scope.View()
 	view.Roots = inst.roots
-	view.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
+	view.Build = &lang.BuildData{Block: blk.name, FactsRefused: p.factsRefused()}
 	content := b.Content
 	if content == nil {
 		content, more = b.Expand(func(body hcl.Body) hcl.Body { return dynblock.Expand(body, view.Context()) })

@@ -88,7 +88,7 @@ func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others 
 	}
 	v := p.scope.View()
 	v.Source, v.Template, v.Artifacts = u.addr.Source, b.Template, others
-	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: onlyBuildName}
+	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: p.factsRefused()}
 	v.Roots = blk.roots
 	own := *v
 	own.Roots = u.source.roots

@@ -78,22 +78,20 @@ func (e *legacyExpr) of(n *jsondoc.Node) *legacyExpr {
 func (e *legacyExpr) number() (cty.Value, hcl.Diagnostics) {
 	f, err := strconv.ParseFloat(e.node.Text, 64)
 	if err != nil || math.IsInf(f, 0) {
-		return cty.DynamicVal, e.mistake("Number out of range", "The number %s is too large.", e.node.Text)
+		return cty.DynamicVal, mistake(e.node.Range, "Number out of range", "The number %s is too large.", e.node.Text)
 	}
 	if f == 0 {
 		return cty.Zero, nil
 	}
 	v, err := cty.ParseNumberVal(e.node.Text)
 	if err != nil {
-		return cty.DynamicVal, e.mistake("Invalid number", "%s.", err)
+		return cty.DynamicVal, mistake(e.node.Range, "Invalid number", "%s.", err)
 	}
 	return v, nil
 }
 
-func (e *legacyExpr) mistake(summary, detail string, args ...any) hcl.Diagnostics {
-	return hcl.Diagnostics{{
-		Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: e.node.Range.Ptr(),
-	}}
+func mistake(at hcl.Range, summary, detail string, args ...any) hcl.Diagnostics {
+	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: &at}}
 }
 
 // text is the value of a string.
@@ -103,7 +101,7 @@ func (e *legacyExpr) text(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	}
 	text, err := legacy.ParseText(e.node.Text)
 	if err != nil {
-		return cty.DynamicVal, e.mistake("Invalid template action", "The actions in the text cannot be read: %s. Write a literal {{ as {{ `{{` }}.", err)
+		return cty.DynamicVal, mistake(e.node.Range, "Invalid template action", "The actions in the text cannot be read: %s. Write a literal {{ as {{ `{{` }}.", err)
 	}
 	calls := text.Calls(userFunc, dirFunc)
 	if len(calls) == 0 {
@@ -126,18 +124,18 @@ func (e *legacyExpr) text(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 
 // reference is what a call refers to.
 func (e *legacyExpr) reference(c legacy.Call) (hcl.Traversal, hcl.Diagnostics) {
-	at := e.node.Range
+	at := e.node.Within(e.file.src, c.Start, c.End)
 	if c.Name == dirFunc {
 		switch {
 		case e.file.noDir:
-			return nil, e.mistake("No template folder", "template_dir is not known, since the template is read from standard input.")
+			return nil, mistake(at, "No template folder", "template_dir is not known, since the template is read from standard input.")
 		case len(c.Args) > 0 || !c.Literal:
-			return nil, e.mistake("Invalid call", "template_dir takes no arguments.")
+			return nil, mistake(at, "Invalid call", "template_dir takes no arguments.")
 		}
 		return hcl.Traversal{hcl.TraverseRoot{Name: "path", SrcRange: at}, hcl.TraverseAttr{Name: "root", SrcRange: at}}, nil
 	}
 	if !c.Literal || len(c.Args) != 1 {
-		return nil, e.mistake("Invalid call", "user takes the name of one variable, written out, as in {{user `name`}}.")
+		return nil, mistake(at, "Invalid call", "user takes the name of one variable, written out, as in {{user `name`}}.")
 	}
 	return hcl.Traversal{hcl.TraverseRoot{Name: "var", SrcRange: at}, hcl.TraverseAttr{Name: c.Args[0], SrcRange: at}}, nil
 }

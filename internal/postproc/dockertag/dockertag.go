@@ -27,7 +27,7 @@ func New() component.PostProcessor { return postProcessor{env: os.Getenv} }
 // Schema implements component.PostProcessor.
 func (postProcessor) Schema() component.Schema {
 	tag := component.Strings("tag", "Tags, also as one text with commas between them.")
-	tag.Deprecated = "tags"
+	tag.Deprecated = "Use tags."
 	return component.Schema{
 		Description: "Gives the image that the docker builder committed, or that docker-import made, a repository name and tags. The image always stays.",
 		Attributes: []component.Attribute{
