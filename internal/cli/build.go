@@ -35,7 +35,7 @@ func (a *app) buildCommand() *cobra.Command {
 		Use:   "build [flags] TEMPLATE",
 		Short: "Build the images that a template describes",
 		Long: `Builds every image that the template describes, several at a time. TEMPLATE is
-a folder with *.pkr.hcl files, or one such file.
+a folder with *.pkr.hcl files, one such file, or a legacy JSON template.
 
 Ctrl-C stops the builds and releases what they hold; a second one stops waiting
 for the release (ingot reap does the rest later); a third one ends at once.`,

@@ -35,7 +35,7 @@ type templateFlags struct {
 func (f *templateFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	f.inputs.register(fl)
-	fl.StringVar(&f.configType, "config-type", "", "`kind` of template on standard input (-) or in a file with another extension: hcl2 or json")
+	fl.StringVar(&f.configType, "config-type", "", "`kind` of template on standard input (-) or in a file with another extension: hcl2, or json (a legacy template) by default")
 	fl.BoolVar(&f.sequential, "use-sequential-evaluation", false, "")
 	fl.BoolVar(&f.skipPrerelease, "ignore-prerelease-plugins", false, "")
 	fl.BoolVar(&f.skipEnforcement, "skip-enforcement", false, "")
