@@ -1,0 +1,58 @@
+package lint_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ingot/internal/component"
+	"ingot/internal/lint"
+	"ingot/internal/plan"
+	"ingot/internal/template"
+)
+
+// provider has no components, as if all of them were part of missing plugins.
+type provider struct{}
+
+func (provider) Builder(string) component.Builder             { return nil }
+func (provider) Provisioner(string) component.Provisioner     { return nil }
+func (provider) PostProcessor(string) component.PostProcessor { return nil }
+func (provider) DataSource(string) component.DataSource       { return nil }
+func (provider) Close() error                                 { return nil }
+func (provider) Manifest() component.Manifest {
+	return component.Manifest{
+		Builders:       []string{"docker", "file", "null", "oci"},
+		Provisioners:   []string{"breakpoint", "file", "shell", "shell-local", "sleep"},
+		PostProcessors: []string{"docker-tag", "docker-push", "manifest", "shell-local"},
+	}
+}
+
+// lintFiles writes files into a folder and applies all rules to it.
+func lintFiles(t testing.TB, files map[string]string) *lint.Result {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return lintDir(t, dir, lint.Options{})
+}
+
+func lintDir(t testing.TB, dir string, o lint.Options) *lint.Result {
+	t.Helper()
+	tmpl, diags := template.Load(".", template.Options{CoreVersion: "1.16.0", WorkDir: dir})
+	if diags.HasErrors() {
+		t.Fatalf("load: %v", diags.Err())
+	}
+	survey, diags := plan.NewSurvey(context.Background(), tmpl, plan.Inputs{Provider: provider{}, WorkDir: dir, CoreVersion: "1.16.0"})
+	if diags.HasErrors() {
+		t.Fatalf("survey: %v", diags.Err())
+	}
+	return lint.Run(context.Background(), lint.Input{Template: tmpl, Survey: survey, BuiltIn: provider{}.Manifest(), WorkDir: dir}, o)
+}
