@@ -53,6 +53,7 @@ var commands = []string{
 	"validate",
 	"plan",
 	"inspect",
+	"lint",
 	"fix",
 	"fmt",
 	"reap",

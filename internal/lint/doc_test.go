@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/diag"
 	"ingot/internal/lint"
 )
 
@@ -194,7 +195,7 @@ func TestDocument(t *testing.T) {
 			if examples[r.ID] == "" {
 				t.Errorf("%s has no examples in the document", r.ID)
 			}
-			fmt.Fprintf(&want, "\n### %s\n\n**%s** (%s)\n\n%s\n\n%s\n\n%s\n", r.ID, r.Title, strings.ToLower(r.Severity.String()), r.Why, r.Advice, examples[r.ID])
+			fmt.Fprintf(&want, "\n### %s\n\n**%s** (%s)\n\n%s\n\n%s\n\n%s\n", r.ID, r.Title, strings.ToLower(r.Severity.String()), diag.Wrap(r.Why, 88), diag.Wrap(r.Advice, 88), examples[r.ID])
 		}
 	}
 	have, err := os.ReadFile(document)
