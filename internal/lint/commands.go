@@ -440,7 +440,7 @@ func (c *collector) nested(cmd *command, s surroundings) []*command {
 	if cmd.name == "eval" && len(cmd.args) == 1 && cmd.args[0].literal {
 		text, ok = cmd.args[0].text, true
 	}
-	if !ok || len(text) > maxScript {
+	if !ok || len(text) > maxScript || strings.TrimSpace(text) == "$()" {
 		return nil
 	}
 	f, err := parseShell(text, syntax.LangBash)

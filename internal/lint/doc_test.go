@@ -109,7 +109,7 @@ func (e example) frame() map[string]string {
 		return files
 	}
 	if strings.HasPrefix(main, "provisioner") {
-		main = "source \"null\" \"example\" {\n  ssh_host = \"192.0.2.7\"\n}\nbuild {\n  sources = [\"null.example\"]\n" + main + "}\n"
+		main = "source \"null\" \"example\" {\n  ssh_host = \"192.0.2.7\"\n}\nbuild {\n  sources = [\"null.example\"]\n" + main + "\n}\n"
 		if strings.Contains(main, "var.npm_token") {
 			main = "variable \"npm_token\" {\n  sensitive = true\n}\n" + main
 		}

@@ -97,7 +97,7 @@ func openVersion(p *pass) {
 	for _, r := range p.in.Template.RequiredPlugins {
 		bounded := false
 		for _, c := range r.Version {
-			op := strings.TrimRight(c.String(), " .0123456789")
+			op := strings.Trim(c.String(), " .0123456789")
 			bounded = bounded || op == "" || op == "=" || op == "~>" || op == "<" || op == "<="
 		}
 		if !bounded {
