@@ -56,6 +56,7 @@ var commands = []string{
 	"lint",
 	"fix",
 	"fmt",
+	"console",
 	"reap",
 	"version",
 	"completion",

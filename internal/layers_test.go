@@ -37,6 +37,7 @@ var layers = []struct {
 	{"reap", []string{"component", "addr", "fileid"}, "reapers know resources only"},
 	{"legacy", []string{"addr", "diag", "gotmpl", "legacy"}, "legacy JSON is read and rewritten as text; what it means is the template's model"},
 	{"template", []string{"addr", "diag", "gotmpl", "legacy"}, "the model holds what is written, not what it means"},
+	{"console", []string{"diag"}, "the console reads and prints; what an expression means it is given"},
 	{"lang/funcs", []string{"retry"}, "functions know values only"},
 	{"hclformat", []string{"diag", "template"}, "layout knows texts, not what they mean; the template knows which ones are too deep to read"},
 	{"lang", []string{"template", "component", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},

@@ -108,24 +108,7 @@ func valueText(v cty.Value, sensitive bool) string {
 
 func inspectText(w io.Writer, path string, view *plan.Overview) {
 	fmt.Fprintf(w, "Ingot inspect: %s\n", path)
-	fmt.Fprintf(w, "\n> input-variables:\n\n")
-	for _, v := range view.Variables {
-		text := valueText(v.Value, v.Sensitive)
-		if v.Required && !v.Value.IsWhollyKnown() {
-			text = "<required, not set>"
-		}
-		fmt.Fprintf(w, "var.%s: %q\n", v.Name, text)
-	}
-	fmt.Fprintf(w, "\n> local-variables:\n\n")
-	for _, l := range view.Locals {
-		fmt.Fprintf(w, "local.%s: %q\n", l.Name, valueText(l.Value, l.Sensitive))
-	}
-	if len(view.Data) > 0 {
-		fmt.Fprintf(w, "\n> data sources:\n\n")
-		for _, d := range view.Data {
-			fmt.Fprintf(w, "data.%s\n", d)
-		}
-	}
+	inspectValues(w, view)
 	fmt.Fprintf(w, "\n> builds:\n")
 	for i, b := range view.Builds {
 		name := b.Name
@@ -164,6 +147,28 @@ func inspectText(w io.Writer, path string, view *plan.Overview) {
 func sourceName(b addr.Build) string {
 	b.Block = ""
 	return b.Name()
+}
+
+// inspectValues prints what a template declares besides its builds.
+func inspectValues(w io.Writer, view *plan.Overview) {
+	fmt.Fprintf(w, "\n> input-variables:\n\n")
+	for _, v := range view.Variables {
+		text := valueText(v.Value, v.Sensitive)
+		if v.Required && !v.Value.IsWhollyKnown() {
+			text = "<required, not set>"
+		}
+		fmt.Fprintf(w, "var.%s: %q\n", v.Name, text)
+	}
+	fmt.Fprintf(w, "\n> local-variables:\n\n")
+	for _, l := range view.Locals {
+		fmt.Fprintf(w, "local.%s: %q\n", l.Name, valueText(l.Value, l.Sensitive))
+	}
+	if len(view.Data) > 0 {
+		fmt.Fprintf(w, "\n> data sources:\n\n")
+		for _, d := range view.Data {
+			fmt.Fprintf(w, "data.%s\n", d)
+		}
+	}
 }
 
 // The JSON form of inspect; fields are only ever added.

@@ -111,6 +111,10 @@ func outdated(t *template.Template) diag.List {
 
 // load reads the template and gathers the inputs for planning it.
 func (a *app) load(f templateFlags, path string, secret func(string)) (*template.Template, plan.Inputs, diag.List, error) {
+	return a.loadBy(f, secret, func(o template.Options) (*template.Template, diag.List) { return template.Load(path, o) })
+}
+
+func (a *app) loadBy(f templateFlags, secret func(string), read func(template.Options) (*template.Template, diag.List)) (*template.Template, plan.Inputs, diag.List, error) {
 	switch f.configType {
 	case "", "json", "hcl2":
 	default:
@@ -127,7 +131,7 @@ func (a *app) load(f templateFlags, path string, secret func(string)) (*template
 	if home == "" {
 		home, _ = os.UserHomeDir() // only paths with ~ need it
 	}
-	t, diags := template.Load(path, template.Options{CoreVersion: packerVersion, ConfigType: f.configType, Stdin: a.streams.In})
+	t, diags := read(template.Options{CoreVersion: packerVersion, ConfigType: f.configType, Stdin: a.streams.In})
 	return t, plan.Inputs{
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
 		Start: a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,

@@ -62,6 +62,18 @@ func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, d
 	in.EvaluateData = false
 	p, diags := newPlanner(ctx, t, in)
 	out := &Overview{}
+	p.declared(out)
+	blocks, more := p.blocks(ctx)
+	diags = append(diags, more...)
+	for _, blk := range blocks {
+		out.Builds = append(out.Builds, blk.info())
+	}
+	return out, diags.Sort()
+}
+
+// declared fills in all but the builds.
+func (p *planner) declared(out *Overview) {
+	t := p.template
 	for _, v := range t.Variables {
 		info := VariableInfo{Name: v.Name, Description: v.Description, Sensitive: v.Sensitive || p.scope.IsSensitiveVariable(v.Name), Required: v.Default == nil}
 		info.Value, _ = p.scope.Variable(v.Name)
@@ -77,12 +89,6 @@ func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, d
 	for _, d := range t.Data {
 		out.Data = append(out.Data, d.Type+"."+d.Name)
 	}
-	blocks, more := p.blocks(ctx)
-	diags = append(diags, more...)
-	for _, blk := range blocks {
-		out.Builds = append(out.Builds, blk.info())
-	}
-	return out, diags.Sort()
 }
 
 func (blk *block) info() BuildInfo {
