@@ -109,11 +109,18 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 			want = val.Type()
 		}
 	}
+	otherwise := val
 	for _, g := range values {
 		s.hide(v, cty.StringVal(g.text), g.value)
 		got, more := s.givenValue(v, g, want, fixed)
 		diags = append(diags, more...)
-		val = got
+		if val = got; v.NotNull && val.IsNull() {
+			val = otherwise
+		}
+	}
+	if v.NotNull && otherwise != cty.NilVal && otherwise.IsNull() {
+		return cty.UnknownVal(want), append(diags, diag.In(v.Default.Range(), "Default is null",
+			"The variable %q is not nullable, so its default cannot be null. Without a default it has to be set.", v.Name)...)
 	}
 	if val == cty.NilVal {
 		return cty.UnknownVal(want), append(diags, unset(v)...)

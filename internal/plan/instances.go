@@ -2,6 +2,8 @@ package plan
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -169,8 +171,32 @@ func (i instance) name(name string, expr *hcl.Attribute) string {
 	return strings.Join(parts, "-")
 }
 
-// instances lists the instances of a build block.
+// instances lists the instances of a build block: for each key of for_each,
+// those of its matrix.
 func (p *planner) instances(ctx context.Context, b *template.Build) ([]instance, diag.List) {
+	each, diags := p.eachInstance(ctx, b)
+	if b.Matrix == nil {
+		return each, diags
+	}
+	var out []instance
+	for _, outer := range each {
+		combinations, more := p.matrix(ctx, b.Matrix, outer.roots)
+		diags = append(diags, more...)
+		for _, c := range combinations {
+			out = append(out, outer.with("matrix", c.object, c.name))
+		}
+	}
+	return out, diags
+}
+
+// with is the instance with one more name and what tells it apart.
+func (i instance) with(root string, value cty.Value, key string) instance {
+	roots := map[string]cty.Value{root: value}
+	maps.Copy(roots, i.roots)
+	return instance{roots: roots, keys: append(slices.Clone(i.keys), instanceKey{root, key})}
+}
+
+func (p *planner) eachInstance(ctx context.Context, b *template.Build) ([]instance, diag.List) {
 	if b.ForEach == nil {
 		return []instance{{}}, nil
 	}
@@ -183,7 +209,7 @@ func (p *planner) instances(ctx context.Context, b *template.Build) ([]instance,
 	}
 	out := make([]instance, len(each))
 	for i, e := range each {
-		out[i] = instance{roots: map[string]cty.Value{"each": e.Object()}, keys: []instanceKey{{"each", e.Key}}}
+		out[i] = instance{}.with("each", e.Object(), e.Key)
 	}
 	return out, diags
 }

@@ -865,3 +865,47 @@ build {
 }
 `)
 }
+
+// Ensure that null stands for the default of a variable that is not nullable,
+// and for itself in others.
+func TestNullable(t *testing.T) {
+	in := write(t, map[string]string{
+		"main.pkr.hcl": `
+variable "a" {
+  default  = "default of a"
+  nullable = false
+}
+variable "b" {
+  default = "default of b"
+}
+variable "c" {
+  type     = list(number)
+  default  = [1]
+  nullable = false
+}
+variable "d" {
+  default  = "default of d"
+  nullable = true
+}
+source "fake" "a" {
+  image  = var.a
+  tags   = [var.b == null ? "b is null" : var.b, var.d == null ? "d is null" : var.d]
+  bytes  = var.c
+}
+build {
+  sources = ["fake.a"]
+}
+`,
+		"v.hcl": "a = \"first\"\nb = null\nd = null\n",
+		"w.hcl": "a = null\n",
+	})
+	in.VarFiles, in.Vars = []string{"v.hcl", "w.hcl"}, []string{"c=null"}
+	p, diags := plan.Make(context.Background(), load(t, ".", in), in)
+	if len(diags) > 0 {
+		t.Fatal(diags.Err())
+	}
+	job := p.Builds[0].Job
+	wantValue(t, "a", attr(t, job, "image"), cty.StringVal("default of a"))
+	wantValue(t, "b and d", attr(t, job, "tags"), list("b is null", "d is null"))
+	wantValue(t, "c", attr(t, job, "bytes"), cty.ListVal([]cty.Value{cty.NumberIntVal(1)}))
+}

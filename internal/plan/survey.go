@@ -107,7 +107,11 @@ func NewSurvey(ctx context.Context, t *template.Template, in Inputs) (*Survey, d
 func (p *planner) surveyInstances(ctx context.Context, b *template.Build, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {
 	instances, _ := p.instances(ctx, b)
 	if len(instances) == 0 {
-		instances = []instance{{roots: surveyedRoots(b.ForEach)}}
+		inst := instance{roots: surveyedRoots(b.ForEach)}
+		if b.Matrix != nil {
+			inst = inst.with("matrix", surveyedMatrix(b.Matrix), "")
+		}
+		instances = []instance{inst}
 	}
 	var out *SurveyedBuild
 	for _, inst := range instances {
@@ -129,6 +133,15 @@ func surveyedRoots(forEach *hcl.Attribute) map[string]cty.Value {
 		return nil
 	}
 	return map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.UnknownVal(cty.String), "value": cty.DynamicVal})}
+}
+
+// surveyedMatrix is a combination of a matrix with unknown values.
+func surveyedMatrix(m *template.Matrix) cty.Value {
+	values := map[string]cty.Value{}
+	for _, a := range m.Axes {
+		values[a.Name] = cty.DynamicVal
+	}
+	return cty.ObjectVal(values)
 }
 
 func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {

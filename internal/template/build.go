@@ -17,11 +17,14 @@ var buildSchema = &hcl.BodySchema{
 		{Type: "post-processors"},
 		{Type: "hcp_packer_registry"},
 		{Type: "from", LabelNames: []string{"name"}},
+		{Type: "matrix"},
 	},
 }
 
 var (
 	chainSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "post-processor", LabelNames: []string{"type"}}}}
+
+	matrixSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "matrix"}}}
 
 	dynamicSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "dynamic", LabelNames: []string{"type"}}}}
 
@@ -42,6 +45,7 @@ func (d *decoder) build(b *hcl.Block) diag.List {
 	diags := diag.FromHCL(hclDiags)
 	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
 	out.ForEach = head.Attributes["for_each"]
+	diags = append(diags, out.readMatrix()...)
 	asWritten := func(body hcl.Body) hcl.Body { return body }
 	switch {
 	case !HasDynamic(b.Body):
@@ -58,6 +62,51 @@ func (d *decoder) build(b *hcl.Block) diag.List {
 	}
 	d.t.Builds = append(d.t.Builds, out)
 	return diags
+}
+
+// readMatrix reads the matrix block. It decides how often the rest of the build
+// block is expanded, so that it cannot be dynamic itself.
+func (b *Build) readMatrix() diag.List {
+	var diags diag.List
+	dynamic, _, _ := b.body.PartialContent(dynamicSchema)
+	for _, block := range dynamic.Blocks {
+		if block.Labels[0] == "matrix" {
+			diags = append(diags, diag.In(block.DefRange, "Dynamic matrix",
+				"A matrix block cannot be dynamic. Write it out; its lists can be computed.")...)
+		}
+	}
+	content, _, _ := b.body.PartialContent(matrixSchema)
+	for _, block := range content.Blocks {
+		if b.Matrix != nil {
+			diags = append(diags, diag.In(block.DefRange, "More than one matrix",
+				"A build block has at most one matrix; the first is at %s:%d.", b.Matrix.Range.Filename, b.Matrix.Range.Start.Line)...)
+			continue
+		}
+		m, more := newMatrix(block)
+		b.Matrix = m
+		diags = append(diags, more...)
+	}
+	return diags
+}
+
+func newMatrix(b *hcl.Block) (*Matrix, diag.List) {
+	attrs, hclDiags := b.Body.JustAttributes()
+	diags := diag.FromHCL(hclDiags)
+	m := &Matrix{Range: b.DefRange}
+	for _, a := range inOrder(attrs) {
+		switch a.Name {
+		case "include":
+			m.Include = a
+		case "exclude":
+			m.Exclude = a
+		default:
+			m.Axes = append(m.Axes, a)
+		}
+	}
+	if len(m.Axes) == 0 && !diags.HasErrors() {
+		diags = append(diags, diag.In(b.DefRange, "Matrix without lists", "A matrix needs a list of values, as in os = [\"debian\", \"fedora\"].")...)
+	}
+	return m, diags
 }
 
 // Expand reads the blocks of the build after wrap has replaced its body by

@@ -116,7 +116,7 @@ func (d *decoder) declare(address, name string, nameRange, header hcl.Range) dia
 }
 
 var variableSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "type"}, {Name: "default"}, {Name: "sensitive"}},
+	Attributes: []hcl.AttributeSchema{{Name: "description"}, {Name: "type"}, {Name: "default"}, {Name: "sensitive"}, {Name: "nullable"}},
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "validation"}},
 }
 
@@ -135,6 +135,9 @@ func (d *decoder) variable(b *hcl.Block) diag.List {
 	}
 	if a := content.Attributes["sensitive"]; a != nil {
 		diags = append(diags, literal(a, cty.Bool, func(val cty.Value) { v.Sensitive = val.True() })...)
+	}
+	if a := content.Attributes["nullable"]; a != nil {
+		diags = append(diags, literal(a, cty.Bool, func(val cty.Value) { v.NotNull = val.False() })...)
 	}
 	if a := content.Attributes["type"]; a != nil {
 		diags = append(diags, d.variableType(v, a)...)

@@ -58,8 +58,10 @@ type Variable struct {
 	// Defaults fills in optional attributes; often nil.
 	Defaults *typeexpr.Defaults
 	// Default is nil when the variable has to be set.
-	Default     hcl.Expression
-	Sensitive   bool
+	Default   hcl.Expression
+	Sensitive bool
+	// NotNull is nullable = false: null stands for the default.
+	NotNull     bool
 	Validations []*Validation
 	Range       hcl.Range
 }
@@ -103,12 +105,23 @@ type Source struct {
 type Build struct {
 	// Name, Description, Sources and ForEach are nil when not set.
 	Name, Description, Sources, ForEach *hcl.Attribute
+	// Matrix is nil when there is none.
+	Matrix *Matrix
 	// Content is what is in the block; nil while dynamic blocks have to be
 	// expanded first, see Expand.
 	Content *BuildContent
 	Range   hcl.Range
 
 	body hcl.Body
+}
+
+// Matrix is the matrix block of a build.
+type Matrix struct {
+	// Axes are the lists of values, as they were written.
+	Axes []*hcl.Attribute
+	// Include and Exclude are nil when not set.
+	Include, Exclude *hcl.Attribute
+	Range            hcl.Range
 }
 
 // BuildContent is the blocks inside a build block.
