@@ -54,6 +54,7 @@ var commands = []string{
 	"plan",
 	"inspect",
 	"lint",
+	"schema",
 	"fix",
 	"fmt",
 	"console",

@@ -44,6 +44,7 @@ var layers = []struct {
 	{"plan", []string{"lang", "template", "component", "addr", "diag", "gotmpl"}, "planning does not run anything"},
 	{"planview", []string{"plan", "lang", "component", "addr"}, "views of a plan know what is planned, not who asks or prints"},
 	{"lint", []string{"plan", "lang", "template", "component", "diag", "legacy"}, "lint judges what a template says and runs nothing"},
+	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},
 	{"engine", []string{"plan", "journal", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},

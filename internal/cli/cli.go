@@ -145,6 +145,7 @@ waits for.
 		a.lintCommand(),
 		a.planCommand(),
 		a.inspectCommand(),
+		a.schemaCommand(),
 		a.fmtCommand(),
 		a.consoleCommand(),
 		a.versionCommand(),

@@ -1,6 +1,7 @@
 package component
 
 import (
+	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -208,4 +209,24 @@ func quoteAll(words []string) string {
 		out += `"` + w + `"`
 	}
 	return out
+}
+
+// CommunicatorSchema describes the arguments of ConnectionAttributes that one
+// communicator uses; false for one that Connection knows nothing of.
+func CommunicatorSchema(name string) (Schema, bool) {
+	about := map[string]string{
+		"ssh":   "Connects over SSH, directly, through a bastion host or through a SOCKS5 proxy. All commands and files go over one connection.",
+		"winrm": "Connects over WinRM, the remote management of Windows.",
+		"none":  "Does not connect at all: there is no machine, or nothing to be done on it. Only local steps such as shell-local can be used.",
+	}
+	description, ok := about[name]
+	out := Schema{Description: description}
+	for _, a := range ConnectionAttributes() {
+		ofKey := strings.HasPrefix(a.Name, "temporary_key_pair_")
+		ofAll := a.Name == "pause_before_connecting"
+		if strings.HasPrefix(a.Name, name+"_") || name == "ssh" && ofKey || name != "none" && ofAll {
+			out.Attributes = append(out.Attributes, a)
+		}
+	}
+	return out, ok
 }

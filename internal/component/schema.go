@@ -11,14 +11,48 @@ type Schema struct {
 	Description string
 	Attributes  []Attribute
 	Blocks      []Block
+	// Since is the version that first had the component; empty for the
+	// first release.
+	Since string
+	// Manual is what its page in the reference has besides; nil for blocks.
+	Manual *Manual
 }
+
+// FirstRelease is the version that an empty Since stands for.
+const FirstRelease = "0.1.0"
+
+// Manual is what a reader has to know of a component and cannot see from its
+// arguments.
+type Manual struct {
+	// Example is a small configuration that is valid as it stands: the
+	// source, provisioner, post-processor or data block. Files that it
+	// names need not exist to plan it.
+	Example string
+	// Facts are what the machine of a builder tells of itself: build.NAME
+	// in provisioners and post-processors.
+	Facts []Term
+	// Data is what an artifact says beside the facts: build.NAME in the
+	// post-processors that come next.
+	Data []Term
+	// Results are the values of a data source.
+	Results []Term
+	// Artifact says what comes out, as sentences in Markdown; empty when
+	// nothing does.
+	Artifact string
+}
+
+// Term is a name with its meaning.
+type Term struct{ Name, Description string }
 
 // Attribute is one argument.
 type Attribute struct {
 	Name string
 	// Type is what the value is converted to, weakly as Packer does: numbers
 	// and bools from strings, a list from a single element.
-	Type        cty.Type
+	Type cty.Type
+	// Description is one or a few sentences in Markdown. When there is a
+	// default, the last sentence says which: "Default 5m.", "Default: the
+	// user of the image.", or a value has "(default)" behind it.
 	Description string
 	// Required attributes must be set and not null.
 	Required bool

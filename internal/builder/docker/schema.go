@@ -51,6 +51,20 @@ func schema() component.Schema {
 	return component.Schema{
 		Description: "Starts a container from an image or a Dockerfile, provisions it, and commits or exports it. It talks to the engine's API; the docker program is not needed. The engine is the one that DOCKER_HOST, DOCKER_CONTEXT or the current docker context names.",
 		Attributes:  attrs,
+		Manual: &component.Manual{
+			Example: `source "docker" "example" {
+  image   = "debian:12"
+  commit  = true
+  changes = ["USER app", "CMD [\"app\"]"]
+}
+`,
+			Facts: []component.Term{
+				{Name: factID, Description: "The ID of the container."},
+				{Name: factSourceDigest, Description: "The digest of the image that the container was started from, empty when no registry gave it one."},
+			},
+			Data:     []component.Term{{Name: factImageSHA256, Description: "The ID of the committed image; only with `commit`."}},
+			Artifact: "With `commit` an image without a name, which docker-tag can name; with `export_path` a tar file of the container's file system; with `discard` nothing. The container is always removed.",
+		},
 		Blocks: []component.Block{{
 			Name: "build",
 			Schema: component.Schema{

@@ -38,6 +38,15 @@ func (builder) Schema() component.Schema {
 			source,
 			component.String("content", "What the file is to hold."),
 		},
+		Manual: &component.Manual{
+			Example: `source "file" "example" {
+  target  = "greeting.txt"
+  content = "hello\n"
+}
+`,
+			Facts:    []component.Term{{Name: "ID", Description: "Always `File`."}},
+			Artifact: "The file. It is removed when the build fails.",
+		},
 	}
 }
 

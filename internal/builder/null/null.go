@@ -20,6 +20,17 @@ func (builder) Schema() component.Schema {
 	return component.Schema{
 		Description: "Makes no image. Provisioners run on a machine that exists already, which the communicator settings name; with `communicator = \"none\"` there is no machine at all, only local steps.",
 		Attributes:  component.ConnectionAttributes(),
+		Manual: &component.Manual{
+			Example: `source "null" "example" {
+  communicator = "ssh"
+  ssh_host     = "192.0.2.10"
+  ssh_username = "root"
+  ssh_password = "correct horse"
+}
+`,
+			Facts:    []component.Term{{Name: "ID", Description: "Always `Null`."}},
+			Artifact: "None that could be used or removed: the machine stays as the provisioners leave it.",
+		},
 	}
 }
 

@@ -45,6 +45,9 @@ func newJob(p *plan) (component.Job, diag.List) { return &job{p: p}, nil }
 // FactNames are the names of Machine.Facts.
 func (j *job) FactNames() []string { return []string{"ID"} }
 
+// DataNames are the names of what the artifact says of the image.
+func (j *job) DataNames() []string { return []string{"ManifestDigest"} }
+
 // Creates implements component.Describer.
 func (j *job) Creates() []component.Creation {
 	out := []component.Creation{{Kind: "sandbox", Temporary: true}}

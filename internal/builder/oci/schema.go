@@ -64,6 +64,18 @@ func schema() component.Schema {
 			component.Strings("tmpfs", "Directories that are kept in memory during the build and stay out of the image."),
 			component.Strings("cap_add", "Linux capabilities for provisioners beyond those that containers have by default. With `SYS_ADMIN` or `SYS_PTRACE` the sandbox no longer protects this machine when running as root."),
 		},
+		Manual: &component.Manual{
+			Example: `source "oci" "example" {
+  from   = "docker://debian:12-slim"
+  output = "app.tar"
+  tag    = "app:1.0"
+  cmd    = ["/usr/local/bin/app"]
+}
+`,
+			Facts:    []component.Term{{Name: "ID", Description: "The name of the sandbox."}},
+			Data:     []component.Term{{Name: "ManifestDigest", Description: "The digest of the image's manifest."}},
+			Artifact: "The image, in one file or folder for `output` and for each `export` block. They are removed when the build fails.",
+		},
 		Blocks: []component.Block{
 			{Name: "mount", Repeated: true, Schema: component.Schema{
 				Description: "A file or directory of this machine that provisioners see. It stays out of the image.",

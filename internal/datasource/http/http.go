@@ -68,6 +68,19 @@ func (dataSource) Schema() component.Schema {
 			component.DurationAttr("timeout", "", "Longest time one attempt may take. Default 1m."),
 			component.Number("max_retries", "How many more attempts to make after one that failed for a passing reason. Default 3."),
 		},
+		Manual: &component.Manual{
+			Example: `data "http" "example" {
+  url = "https://example.com/version.txt"
+}
+`,
+			Results: []component.Term{
+				{Name: "url", Description: "The URL, as it was given."},
+				{Name: "body", Description: "The body of the response. It has to be text."},
+				{Name: "response_headers", Description: "The headers of the response; several of one name are joined by commas."},
+				{Name: "request_headers", Description: "The same as response_headers, by the name that Packer has for it."},
+				{Name: "status_code", Description: "The status of the response, from 200 to 299."},
+			},
+		},
 	}
 }
 

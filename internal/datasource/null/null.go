@@ -21,6 +21,13 @@ func (dataSource) Schema() component.Schema {
 	return component.Schema{
 		Description: "Hands its input on as output. It is of use for trying things out.",
 		Attributes:  []component.Attribute{input},
+		Manual: &component.Manual{
+			Example: `data "null" "example" {
+  input = "text"
+}
+`,
+			Results: []component.Term{{Name: "output", Description: "The input."}},
+		},
 	}
 }
 

@@ -28,6 +28,13 @@ func (postProcessor) Schema() component.Schema {
 	return component.Schema{
 		Description: "Makes an artifact of files that something else has written, such as a provisioner that downloads them.",
 		Attributes:  []component.Attribute{files},
+		Manual: &component.Manual{
+			Example: `post-processor "artifice" {
+  files = ["dist/*.tar"]
+}
+`,
+			Artifact: "The files that match. What came in is kept.",
+		},
 	}
 }
 

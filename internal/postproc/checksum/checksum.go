@@ -36,6 +36,14 @@ func (postProcessor) Schema() component.Schema {
 			component.Strings("checksum_types", "The checksums to compute: "+strings.Join(types(), ", ")+". Default md5."),
 			output,
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "checksum" {
+  checksum_types = ["sha256"]
+  output         = "{{.BuildName}}.{{.ChecksumType}}"
+}
+`,
+			Artifact: "The files that came in, with the checksum files behind them.",
+		},
 	}
 }
 

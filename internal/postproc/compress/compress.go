@@ -42,6 +42,13 @@ func (postProcessor) Schema() component.Schema {
 			noEffect("archive"),
 			noEffect("algorithm"),
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "compress" {
+  output = "{{.BuildName}}.tar.zst"
+}
+`,
+			Artifact: "The compressed file. It takes the place of what came in, which is removed unless `keep_input_artifact` is true.",
+		},
 	}
 }
 

@@ -32,6 +32,14 @@ func (postProcessor) Schema() component.Schema {
 			component.String("platform", "Platform that the image is for, such as \"linux/arm64\". Default: the engine's."),
 			component.String("docker_path", "Path of the docker program, which is not used."),
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "docker-import" {
+  repository = "registry.example.com/team/app"
+  tag        = "1.0"
+}
+`,
+			Artifact: "The image. It takes the place of the tar file that came in, which is removed unless `keep_input_artifact` is true.",
+		},
 	}
 }
 

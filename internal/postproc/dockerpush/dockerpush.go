@@ -34,6 +34,16 @@ func (postProcessor) Schema() component.Schema {
 			component.String("platform", "Upload only this platform's part of a multi-platform image, such as \"linux/arm64\"."),
 			component.String("docker_path", "Path of the docker program, which is not used."),
 		),
+		Manual: &component.Manual{
+			Example: `post-processor "docker-push" {
+  login          = true
+  login_server   = "registry.example.com"
+  login_username = "ci"
+  login_password = "correct horse"
+}
+`,
+			Artifact: "The image at the registry. The image on the engine is kept.",
+		},
 	}
 }
 

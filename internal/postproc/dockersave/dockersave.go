@@ -28,6 +28,13 @@ func (postProcessor) Schema() component.Schema {
 			{Name: "path", Type: cty.String, Format: component.Path, Required: true, Description: "The tar file to write."},
 			component.String("docker_path", "Path of the docker program, which is not used."),
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "docker-save" {
+  path = "app.tar"
+}
+`,
+			Artifact: "The tar file. The image is kept.",
+		},
 	}
 }
 

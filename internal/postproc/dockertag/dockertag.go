@@ -37,6 +37,14 @@ func (postProcessor) Schema() component.Schema {
 			component.Bool("force", "Take a tag from another image. Engines always do, so it changes nothing."),
 			component.String("docker_path", "Path of the docker program, which is not used."),
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "docker-tag" {
+  repository = "registry.example.com/team/app"
+  tags       = ["1.0", "latest"]
+}
+`,
+			Artifact: "The image under its new names. What came in always stays.",
+		},
 	}
 }
 

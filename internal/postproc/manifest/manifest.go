@@ -37,6 +37,13 @@ func (postProcessor) Schema() component.Schema {
 			component.Bool("strip_time", "Leave the time of the build out."),
 			component.StringMap("custom_data", "Values to write along with the artifact."),
 		},
+		Manual: &component.Manual{
+			Example: `post-processor "manifest" {
+  output = "manifest.json"
+}
+`,
+			Artifact: "What came in.",
+		},
 	}
 }
 

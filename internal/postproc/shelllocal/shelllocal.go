@@ -21,6 +21,13 @@ func (postProcessor) Schema() component.Schema {
 	return component.Schema{
 		Description: "Runs scripts on the machine that Ingot runs on. The artifact is handed on as it is.",
 		Attributes:  localscript.Attributes(),
+		Manual: &component.Manual{
+			Example: `post-processor "shell-local" {
+  inline = ["echo the image is ${build.ID}"]
+}
+`,
+			Artifact: "What came in.",
+		},
 	}
 }
 

@@ -25,6 +25,12 @@ func (provisioner) Schema() component.Schema {
 			component.String("note", "Text to show while the build is stopped."),
 			component.Bool("disable", "Go on without stopping."),
 		},
+		Manual: &component.Manual{
+			Example: `provisioner "breakpoint" {
+  note = "look at /etc/app.conf"
+}
+`,
+		},
 	}
 }
 

@@ -51,6 +51,13 @@ func (provisioner) Schema() component.Schema {
 			{Name: "direction", Type: cty.String, OneOf: []string{directionUpload, directionDownload}, Description: "upload (default) or download."},
 			component.Bool("generated", "The source is made while the build runs: do not look for it before."),
 		},
+		Manual: &component.Manual{
+			Example: `provisioner "file" {
+  content     = "listen = 8080\n"
+  destination = "/etc/app.conf"
+}
+`,
+		},
 	}
 }
 

@@ -61,6 +61,17 @@ func (provisioner) Schema() component.Schema {
 	scripts.Format = component.Path
 	return component.Schema{
 		Description: "Uploads shell scripts to the machine and runs them there.",
+		Manual: &component.Manual{
+			Example: `provisioner "shell" {
+  environment_vars = ["DEBIAN_FRONTEND=noninteractive"]
+  inline = [
+    "apt-get update",
+    "apt-get install -y --no-install-recommends ca-certificates",
+    "rm -rf /var/lib/apt/lists/*",
+  ]
+}
+`,
+		},
 		Attributes: append(shellenv.Attributes(),
 			component.Strings("inline", "Lines of a script to run on the machine."),
 			script,

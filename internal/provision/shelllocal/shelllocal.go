@@ -21,6 +21,12 @@ func (provisioner) Schema() component.Schema {
 	return component.Schema{
 		Description: "Runs scripts on the machine that Ingot runs on.",
 		Attributes:  localscript.Attributes(),
+		Manual: &component.Manual{
+			Example: `provisioner "shell-local" {
+  inline = ["echo building ${source.name}"]
+}
+`,
+		},
 	}
 }
 

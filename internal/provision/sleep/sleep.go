@@ -23,6 +23,12 @@ func (provisioner) Schema() component.Schema {
 	return component.Schema{
 		Description: "Waits for some time.",
 		Attributes:  []component.Attribute{duration},
+		Manual: &component.Manual{
+			Example: `provisioner "sleep" {
+  duration = "10s"
+}
+`,
+		},
 	}
 }
 
