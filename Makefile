@@ -7,7 +7,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 export CGO_ENABLED := 0
 
-.PHONY: build quickstart deps test lint cross bench clean
+.PHONY: build quickstart deps test lint cross fuzz bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ingot ./cmd/ingot
@@ -38,6 +38,11 @@ cross:
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -o /dev/null ./cmd/ingot && \
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./... || exit 1; \
 	done
+
+# Feeds arbitrary bytes to the readers of templates: the targets in
+# test/fuzz/targets, FUZZTIME (60s) each, two at a time.
+fuzz:
+	./test/fuzz/run
 
 bench: build deps
 	./test/bench/run
