@@ -20,6 +20,7 @@ const (
 	planFile        = "plan.json"
 	diagnosticsFile = "diagnostics.txt"
 	buildFile       = "build.txt"
+	buildErrorsFile = "build-errors.txt"
 )
 
 // madePrefix is in front of the files that a build has to write.
@@ -158,7 +159,7 @@ func (c *corpusCase) made() map[string]string {
 }
 
 func isGolden(name string) bool {
-	return name == planFile || name == diagnosticsFile || name == buildFile
+	return name == planFile || name == diagnosticsFile || name == buildFile || name == buildErrorsFile
 }
 
 // golden is the text of a golden file, empty when there is none.

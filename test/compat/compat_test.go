@@ -50,12 +50,16 @@ func (c *corpusCase) run(t *testing.T) {
 	planned := c.command(t, c.prepare(t), "plan", "-json")
 	check(t, "exit code of plan", c.exit, planned.code)
 	said := planned.out + planned.err
-	golden := map[string]string{planFile: planned.out, diagnosticsFile: planned.err}
+	golden := map[string]string{planFile: planned.out, diagnosticsFile: planned.err, buildFile: "", buildErrorsFile: ""}
 	if c.build {
 		dir := c.prepare(t)
 		built := c.command(t, dir, "build", "-parallel-builds=1")
 		check(t, "exit code of build", c.buildExit, built.code)
 		golden[buildFile] = built.out
+		// Findings that plan has said already are not repeated here.
+		if built.err != planned.err {
+			golden[buildErrorsFile] = built.err
+		}
 		said += built.out + built.err
 		c.checkMade(t, dir)
 		for _, line := range c.prints {

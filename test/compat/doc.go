@@ -17,7 +17,7 @@
 //	prints TEXT    a line that build has to print
 //	row NAME       the diagnostic class that the case proves
 //
-// The files plan.json, diagnostics.txt and build.txt are golden: -update
-// rewrites them. What is below made/ is what build has to write, and is, like
+// The files plan.json, diagnostics.txt, build.txt and build-errors.txt are golden:
+// -update rewrites them. What is below made/ is what build has to write, and is, like
 // want, never and prints, written by hand: -update does not touch it.
 package compat
