@@ -41,6 +41,11 @@ func (c ruleCase) with(name, text string) ruleCase {
 	return c
 }
 
+func (c ruleCase) named(name string) ruleCase {
+	c.text = strings.ReplaceAll(c.text, "s.sh", name)
+	return c.with(name, c.files["s.sh"])
+}
+
 // source is a source of a type with arguments, one a line.
 func source(typ, args string) string {
 	return fmt.Sprintf("source %q \"x\" {\n%s\n}\n", typ, args)
@@ -231,6 +236,7 @@ func networkCases() []ruleCase {
 		clean("NET101", built("amazon-ebs", `temporary_security_group_source_cidrs = ["10.0.0.0/8"]`)),
 		clean("NET101", built("amazon-ebs", `communicator = "none"`)),
 		clean("NET101", "variable \"g\" {}\n"+built("amazon-ebs", `security_group_id = var.g`)),
+		clean("NET101", "variable \"net\" {\n  default = \"\"\n}\n"+built("azure-arm", `virtual_network_name = var.net`)),
 		clean("NET101", built("azure-arm", `virtual_network_name = "v"`)),
 
 		found("NET102", source("amazon-ebs", `insecure_skip_tls_verify = true`)),
@@ -285,6 +291,10 @@ func shellCases() []ruleCase {
 		clean("SH103", "provisioner \"shell\" {\n  execute_command = \"bash {{.Path}}\"\n  inline = [\"[[ -d /x ]]\"]\n}"),
 		script("SH103", false, "#!/bin/bash\nset -e\n[[ -d /x ]]\n"),
 
+		clean("SH103", inline("dnf -y install nginx", "source /etc/os-release")),
+		script("SH102", false, "# no first line, but PowerShell\nGet-Item 'x\n").named("s.ps1"),
+		clean("SH101", "provisioner \"shell\" {\n  execute_command = \"sudo {{.Vars}} pwsh -f {{.Path}}\"\n  script = \"a.ps1\"\n}").with("a.ps1", "Get-Item x\nGet-Item y\n"),
+
 		found("SH104", inline(apt, "DEBIAN_FRONTEND=noninteractive apt-get -q install nginx")),
 		found("SH104", inline("sudo yum install nginx")),
 		found("SH104", inline(apt, "sudo sh -c 'apt-get upgrade'")),
@@ -298,6 +308,8 @@ func shellCases() []ruleCase {
 		found("SH105", inline("apt-get install -y nginx")+inline(apt)),
 		clean("SH105", inline(apt)+inline("apt-get install -y nginx")),
 		clean("SH105", inline("apt-get install -y ./app.deb")),
+		clean("SH105", inline("apt-get -o Acquire::Retries=3 update", "apt-get install -y nginx")),
+		clean("SH105", inline("./prepare.sh", "apt-get install -y nginx")),
 		clean("SH105", inline("add-apt-repository -y ppa:x/y", "apt-get install -y nginx")),
 		clean("SH105", "provisioner \"ansible\" {}\n"+inline("apt-get install -y nginx")),
 		clean("SH105", "provisioner \"shell-local\" {\n  inline = [\"apt-get install -y nginx\"]\n}"),

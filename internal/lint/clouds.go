@@ -188,7 +188,7 @@ func oneSpotType(p *pass) {
 		if !m.isAmazon() || !m.has("spot_price") {
 			continue
 		}
-		if text, ok := m.text("spot_price"); ok && text == "0" {
+		if text, ok := m.text("spot_price"); ok && (text == "0" || text == "") {
 			continue
 		}
 		a := m.arg("spot_instance_types")

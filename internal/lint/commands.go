@@ -33,6 +33,9 @@ type command struct {
 	stdin bool
 	// stdout: its standard output goes to a file.
 	stdout bool
+	// runsFile: it runs a script that somebody has put on the machine, which
+	// may do anything.
+	runsFile bool
 	// from and to are its neighbours in a pipeline.
 	from, to *command
 }
@@ -89,8 +92,20 @@ func (c *command) operands() []arg {
 	return out
 }
 
+// packageCommands are the subcommands of package managers, whose options have
+// values that look like one.
+func packageCommands() []string {
+	return []string{
+		"install", "update", "upgrade", "dist-upgrade", "full-upgrade", "remove", "purge", "autoremove", "autoclean", "clean",
+		"build-dep", "reinstall", "groupinstall", "localinstall", "makecache", "distclean", "source", "download", "check-update",
+	}
+}
+
 // sub is the first operand: the subcommand of programs that have some.
 func (c *command) sub() string {
+	if slices.Contains([]string{"apt-get", "apt", "aptitude", "dnf", "yum", "microdnf", "tdnf"}, c.name) {
+		return firstOf(c, packageCommands()...)
+	}
 	if ops := c.operands(); len(ops) > 0 && ops[0].literal {
 		return ops[0].text
 	}
@@ -379,6 +394,7 @@ func (c *command) unwrap(words []arg) {
 		case "sudo", "env", "nohup", "nice", "ionice", "timeout", "exec", "command", "builtin", "eatmydata", "stdbuf", "setsid", "doas":
 		default:
 			c.name, c.args = name, words[1:]
+			c.runsFile = isPlaced(first.text) || (isShell(name) || name == "." || name == "source") && len(c.args) > 0 && slices.ContainsFunc(c.args, func(a arg) bool { return isPlaced(a.text) || strings.HasSuffix(a.text, ".sh") })
 			return
 		}
 		c.wrappers = append(c.wrappers, name)
@@ -411,6 +427,20 @@ func (c *command) unwrap(words []arg) {
 			words = words[1:] // the duration
 		}
 	}
+}
+
+// isPlaced reports whether the path of a program is not one where systems keep
+// their own.
+func isPlaced(name string) bool {
+	if !strings.Contains(name, "/") || strings.Contains(name, "$()") {
+		return false
+	}
+	for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/etc/", "/dev/"} {
+		if strings.HasPrefix(name, dir) {
+			return false
+		}
+	}
+	return true
 }
 
 func isCluster(option string) bool { return len(option) > 1 && option[0] == '-' && option[1] != '-' }

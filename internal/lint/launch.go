@@ -3,6 +3,7 @@ package lint
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -48,6 +49,8 @@ func launchOf(text string) launch {
 			out = launch{known: true, shell: cmd.name, errexit: errexitIn(cmd.args)}
 		case (cmd.name == "." || cmd.name == "source") && cmd.has(scriptMark):
 			out = launch{}
+		case cmd.name != "" && cmd.name != "chmod" && cmd.name != "chown" && cmd.has(scriptMark):
+			out = launch{known: true, shell: cmd.name} // another language
 		}
 	}
 	return out
@@ -169,6 +172,9 @@ func (s *script) start(section *lang.Section, local bool) {
 	s.shell, s.errexit, s.errexitKnown = own, ownExit, true
 	if s.shell == "" && !s.inline {
 		s.shell = "sh" // what a shell does with a file that has no such line
+		if ext := path.Ext(s.file); slices.Contains([]string{".ps1", ".py", ".rb", ".pl", ".js"}, ext) {
+			s.shell = ext
+		}
 	}
 }
 

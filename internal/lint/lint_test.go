@@ -31,6 +31,11 @@ func (provider) Manifest() component.Manifest {
 // lintFiles writes files into a folder and applies all rules to it.
 func lintFiles(t testing.TB, files map[string]string) *lint.Result {
 	t.Helper()
+	return lintDir(t, writeFiles(t, files), lint.Options{})
+}
+
+func writeFiles(t testing.TB, files map[string]string) string {
+	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
 		path := filepath.Join(dir, name)
@@ -41,7 +46,7 @@ func lintFiles(t testing.TB, files map[string]string) *lint.Result {
 			t.Fatal(err)
 		}
 	}
-	return lintDir(t, dir, lint.Options{})
+	return dir
 }
 
 func lintDir(t testing.TB, dir string, o lint.Options) *lint.Result {

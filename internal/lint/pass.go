@@ -249,6 +249,7 @@ func (s *step) add(sc *script) {
 	default:
 		sc.start(s.Section, s.Type == "shell-local")
 		sc.parse()
+		s.opaque = s.opaque || slices.ContainsFunc(sc.cmds, func(c *command) bool { return c.runsFile })
 	}
 	s.scripts = append(s.scripts, sc)
 }
@@ -277,10 +278,11 @@ func (m *machine) blocks(name string) []*lang.Section {
 }
 
 // has reports whether any of the arguments or blocks is set to something,
-// also when it is not known to what.
+// also when it is not known to what. A variable counts, also one that is empty
+// by default: it is there to be set.
 func (m *machine) has(names ...string) bool {
 	for _, n := range names {
-		if a := m.arg(n); a != nil && !isEmpty(a.Value) || len(m.blocks(n)) > 0 {
+		if a := m.arg(n); a != nil && (!isEmpty(a.Value) || len(a.Expr.Variables()) > 0) || len(m.blocks(n)) > 0 {
 			return true
 		}
 	}

@@ -195,8 +195,9 @@ func upperFirst(text string) string {
 }
 
 func bashInSh(p *pass) {
+	isBash := p.shIsBash()
 	for sc := range p.shellScripts {
-		if sc.prog == nil || sc.shell != "sh" && sc.shell != "dash" && sc.shell != "ash" || sc.step == nil || !sc.step.runsOnMachine() {
+		if sc.prog == nil || sc.shell != "sh" && sc.shell != "dash" && sc.shell != "ash" || sc.step == nil || !sc.step.runsOnMachine() || isBash[sc.step] {
 			continue
 		}
 		reported := map[string]bool{}
@@ -211,6 +212,32 @@ func bashInSh(p *pass) {
 			return true
 		})
 	}
+}
+
+// shIsBash are the steps that run on systems where sh is bash, going by the
+// package managers that their builds use.
+func (p *pass) shIsBash() map[*step]bool {
+	out := map[*step]bool{}
+	for _, b := range p.builds {
+		if !slices.ContainsFunc(b.steps, usesRPM) {
+			continue
+		}
+		for _, s := range b.steps {
+			out[s] = true
+		}
+	}
+	return out
+}
+
+func usesRPM(s *step) bool {
+	for _, sc := range s.scripts {
+		for _, c := range sc.cmds {
+			if slices.Contains([]string{"dnf", "yum", "microdnf", "tdnf", "zypper", "amazon-linux-extras", "subscription-manager"}, c.name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // bashism names what is bash in a part of a script, or "".
@@ -280,8 +307,11 @@ func (p *pass) assumesYes() bool {
 var optionVariable = regexp.MustCompile(`(?i)(opt|flag|arg|yes|not_known)`)
 
 func asksBeforeInstall(p *pass) {
+	if p.assumesYes() {
+		return
+	}
 	for c := range p.commands {
-		if what := asks(c); what != "" && !p.assumesYes() {
+		if what := asks(c); what != "" {
 			p.report(c.script.at(c.pos, c.end), "%s asks before it does anything.", what)
 		}
 	}
@@ -367,14 +397,16 @@ func installsByApt(c *command) bool {
 	if !isApt(c) || !slices.Contains([]string{"install", "build-dep"}, c.sub()) {
 		return false
 	}
-	for _, a := range c.operands()[1:] {
+	for _, a := range c.operands() {
 		// A file needs no list.
-		if !strings.HasPrefix(a.text, "/") && !strings.HasPrefix(a.text, "./") && !strings.HasSuffix(a.text, ".deb") {
+		if a.text != c.sub() && !strings.HasPrefix(a.text, "/") && !strings.HasPrefix(a.text, "./") && !strings.HasSuffix(a.text, ".deb") {
 			return true
 		}
 	}
 	return false
 }
+
+var aptUpdate = regexp.MustCompile(`\bapt[a-z-]*\b[^\n]*\bupdate\b|\bapt_update\b|\bupdate_apt\b`)
 
 func noUpdate(p *pass) {
 	for _, m := range p.machines {
@@ -384,6 +416,9 @@ func noUpdate(p *pass) {
 				continue
 			}
 			for _, sc := range s.scripts {
+				// Scripts have many ways to run it, such as functions of
+				// their own.
+				updated = updated || aptUpdate.MatchString(sc.text)
 				for _, c := range sc.cmds {
 					switch {
 					case isApt(c) && c.sub() == "update", c.name == "add-apt-repository", c.name == "cloud-init" && c.has("package-update-upgrade-install"):
