@@ -99,7 +99,7 @@ func (a *app) report(root *cobra.Command, err error) int {
 
 // notYet explains why a command of Packer's is unknown.
 func notYet(err error) error {
-	for _, name := range []string{"init", "hcl2_upgrade", "plugins", "verify-attestation"} {
+	for _, name := range []string{"init", "plugins", "verify-attestation"} {
 		if strings.HasPrefix(err.Error(), fmt.Sprintf("unknown command %q", name)) {
 			return fmt.Errorf("%w: Packer's command %q is not available yet (docs/compatibility.md)", err, name)
 		}
@@ -150,6 +150,7 @@ waits for.
 		a.consoleCommand(),
 		a.versionCommand(),
 		a.fixCommand(),
+		a.hcl2UpgradeCommand(),
 		a.reapCommand(),
 		a.completionCommand(root),
 	} {
