@@ -27,6 +27,7 @@ func Parse(src []byte, filename string) (*Node, diag.List) {
 	if rest, ok := bytes.CutPrefix(src, []byte("\ufeff")); ok {
 		p.base = len(src) - len(rest)
 	}
+	p.last.Column = 1
 	p.dec = json.NewDecoder(bytes.NewReader(src[p.base:]))
 	p.dec.UseNumber()
 	for i, c := range src {
@@ -52,6 +53,8 @@ type parser struct {
 	dec  *json.Decoder
 	// lines are the offsets at which lines start, but for the first.
 	lines []int
+	// last is the place that was last computed.
+	last  hcl.Pos
 	diags diag.List
 }
 
@@ -184,9 +187,15 @@ func (p *parser) between(start, end int) hcl.Range {
 // pos is the line and the column, in characters, of an offset.
 func (p *parser) pos(offset int) hcl.Pos {
 	line := sort.SearchInts(p.lines, offset+1)
-	start := 0
+	from := hcl.Pos{Column: 1}
 	if line > 0 {
-		start = p.lines[line-1]
+		from.Byte = p.lines[line-1]
 	}
-	return hcl.Pos{Line: line + 1, Column: utf8.RuneCount(p.src[start:offset]) + 1, Byte: offset}
+	// A text may be one long line: count on from the place before.
+	if p.last.Byte >= from.Byte && p.last.Byte <= offset {
+		from = p.last
+	}
+	from.Column += utf8.RuneCount(p.src[from.Byte:offset])
+	p.last = hcl.Pos{Line: line + 1, Column: from.Column, Byte: offset}
+	return p.last
 }

@@ -141,8 +141,13 @@ func (u *upgrader) list(n *jsondoc.Node, at place) string {
 		codes[i] = u.value(e, at)
 		short = short && !e.Is(jsondoc.Object)
 	}
+	return listCode(codes, short)
+}
+
+// listCode writes a list, on one line when it may be and is short.
+func listCode(codes []string, mayBeLine bool) string {
 	line := "[" + strings.Join(codes, ", ") + "]"
-	if short && len(line) <= lineLength && !strings.Contains(line, "\n") {
+	if mayBeLine && len(line) <= lineLength && !strings.Contains(line, "\n") {
 		return line
 	}
 	return "[\n" + strings.Join(codes, ",\n") + ",\n]"

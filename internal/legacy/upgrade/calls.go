@@ -21,7 +21,7 @@ func converter(name string) callConverter {
 	case "build_type":
 		return buildType
 	case "template_dir":
-		return fixed("path.root")
+		return fixed("abspath(path.root)")
 	case "pwd":
 		return fixed("path.cwd")
 	case "packer_version":

@@ -71,7 +71,12 @@ func (u *upgrader) text(source string, at place) pieces {
 	if len(t.Defined) > 0 {
 		return u.kept(source, at)
 	}
-	return u.nodes(t.Root, at).join()
+	before := u.conversions
+	out := u.nodes(t.Root, at).join()
+	if u.conversions == before {
+		return pieces{literal(source)} // as it was written
+	}
+	return out
 }
 
 func (u *upgrader) nodes(list *parse.ListNode, at place) pieces {
@@ -89,8 +94,10 @@ func (u *upgrader) nodes(list *parse.ListNode, at place) pieces {
 			case !ok:
 				out = append(out, u.kept(n.String(), at)...)
 			case e.isText:
+				u.conversions++
 				out = append(out, literal(e.text))
 			default:
+				u.conversions++
 				out = append(out, piece{expr: e})
 			}
 		case *parse.IfNode:
@@ -112,6 +119,7 @@ func (u *upgrader) condition(n *parse.IfNode, at place) pieces {
 	if !ok || strings.Contains(n.String(), ":=") || strings.Contains(n.String(), "{{break}}") || strings.Contains(n.String(), "{{continue}}") {
 		return u.kept(n.String(), at)
 	}
+	u.conversions++
 	then, otherwise := u.nodes(n.List, at), u.nodes(n.ElseList, at)
 	return pieces{{expr: expr{code: test.operand() + " ? " + then.expr().operand() + " : " + otherwise.expr().operand(), loose: true}}}
 }
@@ -149,6 +157,7 @@ func (u *upgrader) kept(text string, at place) pieces {
 		if !ok {
 			continue
 		}
+		u.conversions++
 		out = append(out, literal(text[end:c.Start]), piece{expr: expr{code: "jsonencode(" + e.code + ")"}})
 		end = c.End
 	}

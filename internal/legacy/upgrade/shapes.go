@@ -81,6 +81,8 @@ func provisionerShapes(provisionerType string) shapes {
 		return lists("sources")
 	case "windows-restart":
 		return lists("registry_keys")
+	case "chef-client", "chef-solo":
+		return maplike("json")
 	case "ansible":
 		return lists("ansible_env_vars extra_arguments groups empty_groups host_vars")
 	case "ansible-local":

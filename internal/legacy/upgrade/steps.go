@@ -29,11 +29,11 @@ func (u *upgrader) build() string {
 		w.line("description = " + quote(u.t.Description))
 		w.blank()
 	}
-	w.line("sources = [")
-	for _, b := range u.builders {
-		w.line(quote("source."+b.address()) + ",")
+	names := make([]string, len(u.builders))
+	for i, b := range u.builders {
+		names[i] = quote("source." + b.address())
 	}
-	w.line("]")
+	w.line("sources = " + listCode(names, true))
 	for _, s := range u.t.Provisioners {
 		u.provisioner(&w, s)
 	}

@@ -74,7 +74,9 @@ type upgrader struct {
 	// needsLocal is set when a default turns out to need more than a
 	// default can have, keptActions when an action stays in a string.
 	needsLocal, keptActions bool
-	diags                   diag.List
+	// conversions counts the actions that HCL has something for.
+	conversions int
+	diags       diag.List
 }
 
 func (u *upgrader) report(l diag.List) { u.diags = append(u.diags, l...) }

@@ -1,0 +1,8 @@
+source "null" "null" {
+  communicator = "none"
+}
+
+build {
+  sources = ["source.null.null"]
+}
+

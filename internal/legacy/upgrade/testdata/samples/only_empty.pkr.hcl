@@ -1,0 +1,12 @@
+source "null" "null" {
+  communicator = "none"
+}
+
+build {
+  sources = ["source.null.null"]
+
+  provisioner "shell-local" {
+    inline = ["true"]
+  }
+}
+

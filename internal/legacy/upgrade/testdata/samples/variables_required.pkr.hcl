@@ -1,0 +1,13 @@
+variable "need" {
+  type = string
+}
+
+source "file" "file" {
+  target  = "out"
+  content = var.need
+}
+
+build {
+  sources = ["source.file.file"]
+}
+
