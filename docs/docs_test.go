@@ -52,6 +52,7 @@ var commands = []string{
 	"build",
 	"validate",
 	"plan",
+	"hcl2_upgrade",
 	"inspect",
 	"lint",
 	"schema",

@@ -66,7 +66,7 @@ func (a *app) hcl2Upgrade(f upgradeFlags, path string) (err error) {
 		if !more.HasErrors() {
 			var about diag.List
 			converted, about = upgrade.HCL(t, upgrade.Options{Annotations: f.annotations})
-			more = append(append(more, outdated(file)...), about...)
+			more = append(append(more, fix.Findings(file.doc)...), about...)
 		}
 		diags = append(diags, more...)
 	}
@@ -83,15 +83,4 @@ func (a *app) hcl2Upgrade(f upgradeFlags, path string) (err error) {
 	}
 	_, err = fmt.Fprintf(a.streams.Out, "Successfully created %s.\n", output)
 	return err
-}
-
-// outdated says that there are settings that components do not know any more:
-// they are converted as they are.
-func outdated(file legacyFile) diag.List {
-	changed := fix.Run(file.doc.Clone())
-	if changed == nil {
-		return nil
-	}
-	return diag.Warnf("Outdated settings",
-		"The template has settings that components do not know any more, and they are converted as they are. \"ingot fix\" repairs: %s.", diag.Names(changed))
 }
