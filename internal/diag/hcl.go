@@ -1,11 +1,13 @@
 package diag
 
 import (
+	"fmt"
 	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -21,13 +23,47 @@ func FromHCL(in hcl.Diagnostics) List {
 		out = append(out, &Diagnostic{
 			Severity: sev,
 			Summary:  d.Summary,
-			Detail:   d.Detail,
+			Detail:   detail(d),
 			Subject:  d.Subject,
 			Context:  d.Context,
 			Values:   operands(d),
 		})
 	}
 	return out
+}
+
+// detail says of an attribute that an object does not have which ones it has;
+// of anything else it is what the library says.
+func detail(d *hcl.Diagnostic) string {
+	ref, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr)
+	if !ok || d.Summary != "Unsupported attribute" || d.EvalContext == nil {
+		return d.Detail
+	}
+	for n := 1; n < len(ref.Traversal); n++ {
+		obj, failed := ref.Traversal[:n].TraverseAbs(d.EvalContext)
+		name, isName := attributeName(ref.Traversal[n])
+		if failed.HasErrors() || !isName || !obj.Type().IsObjectType() || obj.Type().HasAttribute(name) {
+			continue
+		}
+		var have []string
+		for attr := range obj.Type().AttributeTypes() {
+			have = append(have, attr)
+		}
+		return fmt.Sprintf("%s has no attribute %q.%s", TraversalString(ref.Traversal[:n]), name, Suggest(name, "attributes", have))
+	}
+	return d.Detail
+}
+
+func attributeName(step hcl.Traverser) (string, bool) {
+	switch s := step.(type) {
+	case hcl.TraverseAttr:
+		return s.Name, true
+	case hcl.TraverseIndex:
+		if s.Key.Type() == cty.String && s.Key.IsKnown() && !s.Key.IsNull() {
+			return s.Key.AsString(), true
+		}
+	}
+	return "", false
 }
 
 func operands(d *hcl.Diagnostic) []Value {

@@ -3,10 +3,10 @@ package lang
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
@@ -69,30 +69,9 @@ func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.
 	val, hclDiags := expr.Value(g.context())
 	if len(missing) == 0 || !hclDiags.HasErrors() {
 		// A reference to nothing is no mistake inside try() and can().
-		return valueOf(val, diag.FromHCL(suggestAttributes(hclDiags)))
+		return valueOf(val, diag.FromHCL(hclDiags))
 	}
 	return cty.DynamicVal, missing
-}
-
-// suggestAttributes says of an attribute that an object does not have which
-// ones it has.
-func suggestAttributes(l hcl.Diagnostics) hcl.Diagnostics {
-	for _, d := range l {
-		ref, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr)
-		if !ok || d.Summary != "Unsupported attribute" || d.EvalContext == nil {
-			continue
-		}
-		for n := 1; n < len(ref.Traversal); n++ {
-			obj, failed := ref.Traversal[:n].TraverseAbs(d.EvalContext)
-			name, isName := stepName(ref.Traversal, n)
-			if failed.HasErrors() || !isName || !obj.Type().IsObjectType() || obj.Type().HasAttribute(name) {
-				continue
-			}
-			d.Detail = fmt.Sprintf("%s has no attribute %q.%s", diag.TraversalString(ref.Traversal[:n]), name,
-				diag.Suggest(name, "attributes", keys(obj.Type().AttributeTypes())))
-		}
-	}
-	return l
 }
 
 func valueOf(val cty.Value, diags diag.List) (cty.Value, diag.List) {
@@ -129,11 +108,28 @@ func (v *View) Context() *hcl.EvalContext {
 		return all
 	}
 	own := all.NewChild()
-	own.Variables = map[string]cty.Value{"build": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(v.Build.Block)})}
+	own.Variables = map[string]cty.Value{"build": v.buildObject()}
 	if !v.Source.IsZero() {
 		own.Variables["source"] = v.sourceObject()
 	}
 	return own
+}
+
+// buildObject is the whole of build.*.
+func (v *View) buildObject() cty.Value {
+	b := v.Build
+	values := map[string]cty.Value{"name": cty.StringVal(b.Block)}
+	if b.FactsRefused != "" {
+		return cty.ObjectVal(values)
+	}
+	if b.AnyName {
+		return cty.DynamicVal
+	}
+	for name := range b.Names {
+		values[name] = b.fact(name)
+	}
+	maps.Copy(values, b.Facts)
+	return cty.ObjectVal(values)
 }
 
 // all is an object of every promise in m.
@@ -323,7 +319,7 @@ func (g *gatherer) build(tr hcl.Traversal) diag.List {
 	case !ok:
 		g.put("build", "name", cty.StringVal(b.Block))
 		for n := range b.Names {
-			g.put("build", n, g.fact(n))
+			g.put("build", n, b.fact(n))
 		}
 		for n, val := range b.Facts {
 			g.put("build", n, val)
@@ -352,11 +348,11 @@ func (g *gatherer) build(tr hcl.Traversal) diag.List {
 }
 
 // fact is the value of a name when the whole of build was asked for.
-func (g *gatherer) fact(name string) cty.Value {
-	if g.view.Build.Facts == nil {
+func (b *BuildData) fact(name string) cty.Value {
+	if b.Facts == nil {
 		return cty.UnknownVal(cty.String)
 	}
-	if v, ok := g.view.Build.Facts[name]; ok {
+	if v, ok := b.Facts[name]; ok {
 		return v
 	}
 	return cty.NullVal(cty.String)

@@ -29,6 +29,7 @@ type block struct {
 	errorCleanup *step
 	chains       [][]*step
 	place        hcl.Range
+	template     *template.Build
 	// broken says that none of its builds can run.
 	broken bool
 }
@@ -85,7 +86,7 @@ func (p *planner) factsRefused() string {
 // block evaluates the head of a build block and the meta-arguments in it, for
 // one instance.
 func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (*block, diag.List) {
-	blk := &block{place: b.Range, roots: inst.roots}
+	blk := &block{place: b.Range, roots: inst.roots, template: b}
 	plain := p.scope.View()
 	plain.Roots = inst.roots
 	var diags diag.List

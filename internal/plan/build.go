@@ -3,6 +3,8 @@ package plan
 import (
 	"context"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/dynblock"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 
@@ -100,7 +102,11 @@ func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others 
 		}
 	}
 	if u.extra != nil {
-		bodies = append(bodies, lang.Body{Body: u.extra.Body, Header: u.extra.Range})
+		extra := u.extra.Body
+		if blk.template.Nested {
+			extra = blk.template.UseBody(u.extra, func(body hcl.Body) hcl.Body { return dynblock.Expand(body, v.Context()) })
+		}
+		bodies = append(bodies, lang.Body{Body: extra, Header: u.extra.Range})
 	}
 	cfg, more := v.Decode(ctx, bodies, builder.spec, nil)
 	diags = append(diags, more...)
@@ -213,7 +219,12 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 ) {
 	evaluate := func(ctx context.Context, v *lang.View) (S, *lang.Config, diag.List) {
 		var none S
-		cfg, diags := v.Decode(ctx, []lang.Body{{Body: s.Body, Header: s.Range}}, spec, b.override(s))
+		body := s.Body
+		if b.block.template.Nested {
+			body = b.block.template.StepBody(s.Step, func(body hcl.Body) hcl.Body { return dynblock.Expand(body, v.Context()) })
+			v.UsedFacts = true // by the dynamic blocks in it, for all that is known
+		}
+		cfg, diags := v.Decode(ctx, []lang.Body{{Body: body, Header: s.Range}}, spec, b.override(s))
 		if cfg.Incomplete {
 			return none, cfg, diags
 		}

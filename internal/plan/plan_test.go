@@ -308,6 +308,43 @@ build {
 }
 
 // Ensure that builds may bind their steps at the same time.
+// TestBindNestedDynamic: dynamic blocks inside a step see the source and, once
+// there is a machine, the values of the build.
+func TestBindNestedDynamic(t *testing.T) {
+	p := planned(t, `
+source "fake" "a" {}
+source "fake" "b" {}
+build {
+  sources = ["fake.a", "fake.b"]
+  dynamic "provisioner" {
+    for_each = ["x"]
+    labels   = ["shell"]
+    content {
+      inline = ["true"]
+      dynamic "env" {
+        for_each = [source.name, build.ID, provisioner.value]
+        content {
+          name = env.value
+        }
+      }
+    }
+  }
+}
+`)
+	for i, source := range []string{"a", "b"} {
+		s := p.Builds[i].Provisioners[0]
+		step, diags := s.Bind(context.Background(), map[string]cty.Value{"ID": cty.StringVal("i-" + source)})
+		if diags.HasErrors() {
+			t.Fatal(diags.Err())
+		}
+		var got []string
+		for _, env := range step.(*fakeStep).cfg.GetAttr("env").AsValueSlice() {
+			got = append(got, env.GetAttr("name").AsString())
+		}
+		want(t, "env of "+source, got, []string{source, "i-" + source, "x"})
+	}
+}
+
 func TestBindConcurrently(t *testing.T) {
 	p := planned(t, `
 variable "secret" {

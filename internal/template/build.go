@@ -1,7 +1,11 @@
 package template
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"ingot/internal/addr"
 	"ingot/internal/diag"
@@ -40,7 +44,7 @@ var (
 )
 
 func (d *decoder) build(b *hcl.Block) diag.List {
-	out := &Build{Range: b.DefRange, body: b.Body}
+	out := &Build{Range: b.DefRange, body: b.Body, Nested: d.hasNested(b)}
 	head, _, hclDiags := b.Body.PartialContent(&hcl.BodySchema{Attributes: buildSchema.Attributes})
 	diags := diag.FromHCL(hclDiags)
 	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
@@ -155,7 +159,78 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 				"A from block is not used by anything. List the sources of the build in its argument sources.")...)
 		}
 	}
+	out.count()
 	return out, diags
+}
+
+// count numbers the uses and steps, so that they are found again.
+func (c *BuildContent) count() {
+	for i, u := range c.Uses {
+		u.ordinal = i
+	}
+	for i, s := range c.steps() {
+		s.ordinal = i
+	}
+}
+
+func (c *BuildContent) steps() []*Step {
+	out := slices.Clone(c.Provisioners)
+	if c.ErrorCleanup != nil {
+		out = append(out, c.ErrorCleanup)
+	}
+	return append(out, slices.Concat(c.Chains...)...)
+}
+
+// UseBody is the body of a use of the build, expanded again with a wrap that
+// knows the source. The blocks of the build must come out as they did when u
+// was made.
+func (b *Build) UseBody(u *SourceUse, wrap func(hcl.Body) hcl.Body) hcl.Body {
+	content, _ := b.Expand(wrap) // its findings are known
+	if u.ordinal >= len(content.Uses) {
+		return u.Body
+	}
+	return content.Uses[u.ordinal].Body
+}
+
+// StepBody is UseBody for a step and a wrap that knows the build.
+func (b *Build) StepBody(s *Step, wrap func(hcl.Body) hcl.Body) hcl.Body {
+	content, _ := b.Expand(wrap) // its findings are known
+	steps := content.steps()
+	if s.ordinal >= len(steps) {
+		return s.Body
+	}
+	return steps[s.ordinal].Body
+}
+
+// hasNested reports whether there may be dynamic blocks inside the blocks of a
+// build. In JSON, where blocks and arguments look alike, the word decides.
+func (d *decoder) hasNested(b *hcl.Block) bool {
+	body, native := b.Body.(*hclsyntax.Body)
+	if !native {
+		text := d.t.Sources[b.DefRange.Filename]
+		return bytes.Contains(text, []byte("dynamic")) || bytes.Contains(text, []byte(`\u`))
+	}
+	return dynamicBelow(body)
+}
+
+// dynamicBelow looks into the blocks of a build block or of a
+// post-processors block, through the dynamic blocks that make them.
+func dynamicBelow(body *hclsyntax.Body) bool {
+	for _, b := range body.Blocks {
+		kind, inner := b.Type, []*hclsyntax.Body{b.Body}
+		if kind == "dynamic" && len(b.Labels) > 0 {
+			kind, inner = b.Labels[0], nil
+			for _, content := range b.Body.Blocks {
+				inner = append(inner, content.Body)
+			}
+		}
+		for _, c := range inner {
+			if kind == "post-processors" && dynamicBelow(c) || kind != "post-processors" && HasDynamic(c) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func sourceUse(b *hcl.Block) (*SourceUse, diag.List) {

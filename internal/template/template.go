@@ -110,7 +110,10 @@ type Build struct {
 	// Content is what is in the block; nil while dynamic blocks have to be
 	// expanded first, see Expand.
 	Content *BuildContent
-	Range   hcl.Range
+	// Nested says that there may be dynamic blocks inside sources and steps,
+	// which can use more than those around them: see UseBody and StepBody.
+	Nested bool
+	Range  hcl.Range
 
 	body hcl.Body
 }
@@ -146,6 +149,8 @@ type SourceUse struct {
 	// Body is the additional attributes.
 	Body  hcl.Body
 	Range hcl.Range
+
+	ordinal int // among the uses of the build
 }
 
 // Step is a provisioner or post-processor block.
@@ -158,4 +163,6 @@ type Step struct {
 	// Body is the component's own configuration.
 	Body  hcl.Body
 	Range hcl.Range
+
+	ordinal int // among the steps of the build
 }
