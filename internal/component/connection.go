@@ -168,17 +168,19 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 			"%q is not a communicator for this builder. Use one of: %s.", c.Communicator, quoteAll(transports))...)
 	}
 	conflict := func(a, b string) {
-		if IsSet(cfg, a) && IsSet(cfg, b) {
+		if HasValue(cfg, a) && HasValue(cfg, b) {
 			out = append(out, diag.At(b, "Conflicting settings", "%s and %s exclude each other. Remove one of them.", a, b)...)
 		}
 	}
 	conflict("ssh_bastion_host", "ssh_proxy_host")
-	if IsSet(cfg, "ssh_certificate_file") && !IsSet(cfg, "ssh_private_key_file") {
+	if HasValue(cfg, "ssh_certificate_file") && !IsSet(cfg, "ssh_private_key_file") {
 		out = append(out, diag.At("ssh_certificate_file", "Certificate without key",
 			"ssh_certificate_file needs ssh_private_key_file, the key that was certified.")...)
 	}
-	if IsSet(cfg, "ssh_bastion_host") && !IsSet(cfg, "ssh_bastion_password") && !IsSet(cfg, "ssh_bastion_private_key_file") &&
-		!c.SSHBastionAgentAuth && !IsSet(cfg, "ssh_private_key_file") && !c.SSHBastionInteractive {
+	byAgent := c.SSHBastionAgentAuth || !Known(cfg, "ssh_bastion_agent_auth")
+	byHand := c.SSHBastionInteractive || !Known(cfg, "ssh_bastion_interactive")
+	if HasValue(cfg, "ssh_bastion_host") && !IsSet(cfg, "ssh_bastion_password") && !IsSet(cfg, "ssh_bastion_private_key_file") &&
+		!byAgent && !IsSet(cfg, "ssh_private_key_file") && !byHand {
 		out = append(out, diag.At("ssh_bastion_host", "No credentials for the bastion",
 			"Set one of ssh_bastion_password, ssh_bastion_private_key_file and ssh_bastion_agent_auth.")...)
 	}

@@ -20,8 +20,8 @@ var (
 // cty.Value, slices and string-keyed maps of those, structs for blocks, and a
 // pointer to any of them, which stays nil for null.
 //
-// Null and unknown values leave the field at its zero value; see Known. The
-// error is a mismatch between struct and schema, which is a programming
+// Null and unknown values leave the field at its zero value, and so does a list
+// or map of which some elements are not known; see Known. The error is a mismatch between struct and schema, which is a programming
 // mistake, or a number that is out of the field's range.
 func Decode(cfg cty.Value, into any) error {
 	v := reflect.ValueOf(into)
@@ -50,6 +50,25 @@ func IsSet(cfg cty.Value, attribute string) bool {
 	}
 	v := cfg.GetAttr(attribute)
 	return !v.IsNull()
+}
+
+// HasValue reports whether the attribute surely holds something: a value that
+// is not known yet may turn out to be null, so that it is neither in conflict
+// with another attribute nor missing.
+func HasValue(cfg cty.Value, attribute string) bool {
+	if !IsSet(cfg, attribute) {
+		return false
+	}
+	v, _ := cfg.GetAttr(attribute).Unmark()
+	switch {
+	case !v.IsKnown():
+		return false
+	case v.Type() == cty.String:
+		return v.AsString() != ""
+	case v.CanIterateElements() && !v.Type().IsObjectType():
+		return v.LengthInt() > 0
+	}
+	return true
 }
 
 func decodeStruct(cfg cty.Value, into reflect.Value) error {
@@ -82,7 +101,7 @@ func decodeValue(v cty.Value, into reflect.Value) error {
 		return nil
 	}
 	v, _ = v.Unmark()
-	if v.IsNull() || !v.IsKnown() {
+	if v.IsNull() || !v.IsKnown() || isCollection(v.Type()) && !v.IsWhollyKnown() {
 		return nil
 	}
 	if into.Kind() == reflect.Pointer {
@@ -113,6 +132,12 @@ func decodeValue(v cty.Value, into reflect.Value) error {
 		return fmt.Errorf("decode configuration: %s does not fit %s", ty.FriendlyName(), into.Type())
 	}
 	return nil
+}
+
+// isCollection tells collections of plain values from those of blocks, each of
+// which is decoded as far as it is known.
+func isCollection(t cty.Type) bool {
+	return t.IsCollectionType() && !t.ElementType().IsObjectType()
 }
 
 func decodeNumber(v cty.Value, into reflect.Value) error {

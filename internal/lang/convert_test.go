@@ -69,20 +69,45 @@ func TestConvertWeakly(t *testing.T) {
 // harmless output.
 func TestSecretsReported(t *testing.T) {
 	var got []string
-	s := secrets{
-		report: func(text string) { got = append(got, text) }, seen: map[string]bool{},
-		texts: func() map[string][]byte { return map[string][]byte{"f": []byte("on or disabled")} },
-	}
+	s := newSecrets(func(text string) { got = append(got, text) }, func() [][]byte { return [][]byte{[]byte("on or"), []byte("disabled known")} })
 	s.root(cty.StringVal("hunter2"))
 	s.root(cty.TupleVal([]cty.Value{cty.StringVal("hunter2"), cty.StringVal("ab"), cty.StringVal(""), cty.True, cty.NumberIntVal(12), cty.NumberIntVal(123)}))
 	s.derived(list("x hunter2 y", "disabled", "SEVEN", "SEVEN"))
-	want := []string{"hunter2", "123", "SEVEN"}
+	// Keys of maps are data; names of attributes, and keys that the template
+	// spells out, are not.
+	s.root(cty.MapVal(map[string]cty.Value{"account": cty.StringVal("pw1"), "known": cty.StringVal("pw2")}))
+	s.root(cty.ObjectVal(map[string]cty.Value{"attribute": cty.ListVal([]cty.Value{cty.SetVal([]cty.Value{cty.StringVal("deep")})})}))
+	want := []string{"hunter2", "123", "SEVEN", "pw1", "pw2", "account", "deep"}
 	if len(got) != len(want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// TestW44WhatCannotBeHidden: a value of which a part cannot be hidden is
+// warned of, whatever holds it.
+func TestW44WhatCannotBeHidden(t *testing.T) {
+	for _, c := range []struct {
+		value cty.Value
+		want  string
+	}{
+		{cty.StringVal("long enough"), ""},
+		{cty.StringVal(""), ""},
+		{cty.StringVal("ab"), "a text of fewer than 3 characters"},
+		{cty.NumberIntVal(42), "a text of fewer than 3 characters"},
+		{cty.NumberIntVal(421), ""},
+		{cty.NumberFloatVal(0.5), ""},
+		{cty.True, "true or false"},
+		{cty.NullVal(cty.String), ""},
+		{cty.UnknownVal(cty.Bool), ""},
+		{cty.ObjectVal(map[string]cty.Value{"a": cty.TupleVal([]cty.Value{cty.False, cty.StringVal("x")})}), "a text of fewer than 3 characters and true or false"},
+	} {
+		if got := unhidden(c.value.Mark(sensitive)); got != c.want {
+			t.Errorf("%#v: %q, want %q", c.value, got, c.want)
 		}
 	}
 }

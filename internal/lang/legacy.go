@@ -150,9 +150,7 @@ func (l *legacyVariables) evaluate(v *legacyVariable) cty.Value {
 	}
 	plain, _ := val.Unmark()
 	l.scope.secrets.root(plain)
-	if tooShort(plain) {
-		l.diags = append(l.diags, shortSecret(v.Variable)...)
-	}
+	l.diags = append(l.diags, tooShort(plain, fmt.Sprintf("variable %q", v.Name), v.Range)...)
 	return plain.Mark(sensitive)
 }
 

@@ -9,8 +9,11 @@ package lang
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -59,7 +62,7 @@ type Scope struct {
 	variables map[string]*promise
 	locals    map[string]*promise
 	data      map[string]map[string]*promise
-	secrets   secrets
+	secrets   *secrets
 	// functions holds nothing but the functions; contexts are its children.
 	functions *hcl.EvalContext
 	path      cty.Value
@@ -152,7 +155,14 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 		}),
 		packer: cty.ObjectVal(map[string]cty.Value{"version": cty.StringVal(o.CoreVersion)}),
 	}
-	s.secrets = secrets{report: o.Secrets, seen: map[string]bool{}, texts: func() map[string][]byte { return t.Sources }}
+	own := slices.Sorted(maps.Keys(t.Sources)) // before var files are read
+	s.secrets = newSecrets(o.Secrets, func() [][]byte {
+		var out [][]byte
+		for _, name := range own {
+			out = append(out, t.Sources[name])
+		}
+		return out
+	})
 	diags := s.setVariables()
 	for _, l := range t.Locals {
 		s.locals[l.Name] = &promise{address: "local." + l.Name, place: l.Range, refs: l.Expr.Variables(), eval: s.local(l)}
@@ -179,6 +189,7 @@ func (s *Scope) local(l *template.Local) func(context.Context) (cty.Value, diag.
 		val, diags := s.View().Value(ctx, l.Expr)
 		if l.Sensitive {
 			s.secrets.root(val)
+			diags = append(diags, tooShort(val, fmt.Sprintf("local %q", l.Name), l.Range)...)
 			val = val.Mark(sensitive)
 		}
 		return val, diags

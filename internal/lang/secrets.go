@@ -2,10 +2,16 @@ package lang
 
 import (
 	"bytes"
+	"fmt"
+	"index/suffixarray"
+	"slices"
 	"strings"
 	"sync"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/diag"
 )
 
 // mark is the type of the marks that this package puts on values.
@@ -21,27 +27,48 @@ const shortestSecret = 3
 // secrets gathers what must not be printed.
 type secrets struct {
 	report func(string)
-	// texts are the template's files; see derived.
-	texts func() map[string][]byte
+	// texts are the template's own files, without var files, and index finds
+	// what they spell out; it is made when it is first needed.
+	texts func() [][]byte
+	index func() *suffixarray.Index
 
 	mu    sync.Mutex
 	seen  map[string]bool // guarded by mu; what was decided already
 	roots []string        // guarded by mu; what was declared to be secret
 }
 
-// root reports every leaf of a value that was declared sensitive.
+func newSecrets(report func(string), texts func() [][]byte) *secrets {
+	return &secrets{
+		report: report, texts: texts, seen: map[string]bool{},
+		index: sync.OnceValue(func() *suffixarray.Index { return suffixarray.New(bytes.Join(texts(), []byte{0})) }),
+	}
+}
+
+// root reports every leaf of a value that was declared sensitive, and the keys
+// of maps in it. Keys that the template itself spells out are the names by
+// which it takes values out of a map, and no secrets.
 func (s *secrets) root(v cty.Value) {
-	for _, text := range leaves(v) {
-		s.mu.Lock()
-		known := s.seen[text]
-		s.seen[text] = true
-		if !known {
-			s.roots = append(s.roots, text)
+	values, keys := leaves(v)
+	for _, text := range values {
+		s.addRoot(text)
+	}
+	for _, text := range keys {
+		if !s.spelledOut(text) {
+			s.addRoot(text)
 		}
-		s.mu.Unlock()
-		if !known && s.report != nil {
-			s.report(text)
-		}
+	}
+}
+
+func (s *secrets) addRoot(text string) {
+	s.mu.Lock()
+	known := s.seen[text]
+	s.seen[text] = true
+	if !known {
+		s.roots = append(s.roots, text)
+	}
+	s.mu.Unlock()
+	if !known && s.report != nil {
+		s.report(text)
 	}
 }
 
@@ -51,13 +78,14 @@ func (s *secrets) root(v cty.Value) {
 // secret as it is, which is hidden anyway, and one that the template itself
 // spells out, such as the branches of a conditional.
 func (s *secrets) derived(v cty.Value) {
-	for _, text := range leaves(v) {
+	values, keys := leaves(v)
+	for _, text := range append(values, keys...) {
 		s.mu.Lock()
 		known := s.seen[text]
 		s.seen[text] = true
-		report := !known && !s.holdsRoot(text) && !s.spelledOut(text)
+		report := !known && !s.holdsRoot(text)
 		s.mu.Unlock()
-		if report && s.report != nil {
+		if report && s.report != nil && !s.spelledOut(text) {
 			s.report(text)
 		}
 	}
@@ -73,49 +101,79 @@ func (s *secrets) holdsRoot(text string) bool {
 }
 
 func (s *secrets) spelledOut(text string) bool {
-	for _, src := range s.texts() {
-		if bytes.Contains(src, []byte(text)) {
-			return true
-		}
-	}
-	return false
+	return len(s.index().Lookup([]byte(text), 1)) > 0
 }
 
-// leaves lists the texts of the strings and numbers in v that are long enough
-// to be hidden. Bools are never secret by themselves.
-func leaves(v cty.Value) []string {
+// leaves lists the texts of the strings and numbers in v, and the keys of the
+// maps in it, that are long enough to be hidden. The names of an object's
+// attributes are no keys: they belong to its type. Bools are never secret by
+// themselves.
+func leaves(v cty.Value) (values, keys []string) {
 	v, _ = v.UnmarkDeep()
-	var out []string
 	// Walk fails only when its callback does.
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
 		if v.IsNull() || !v.IsKnown() {
 			return false, nil
 		}
 		text := ""
-		switch v.Type() {
-		case cty.String:
+		switch {
+		case v.Type() == cty.String:
 			text = v.AsString()
-		case cty.Number:
+		case v.Type() == cty.Number:
 			text = v.AsBigFloat().Text('f', -1)
-		}
-		if len(text) >= shortestSecret {
-			out = append(out, text)
-		}
-		return true, nil
-	})
-	return out
-}
-
-// tooShort reports whether v holds a text that is too short to be hidden.
-func tooShort(v cty.Value) bool {
-	found := false
-	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
-		if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
-			if n := len(v.AsString()); n > 0 && n < shortestSecret {
-				found = true
+		case v.Type().IsMapType():
+			for key := range v.AsValueMap() {
+				if len(key) >= shortestSecret {
+					keys = append(keys, key)
+				}
 			}
 		}
+		if len(text) >= shortestSecret {
+			values = append(values, text)
+		}
 		return true, nil
 	})
-	return found
+	slices.Sort(keys)
+	return values, keys
+}
+
+// unhidden says what in a sensitive value cannot be hidden: "a text of fewer
+// than 3 characters", or "true or false". It is empty when all can.
+func unhidden(v cty.Value) string {
+	short, bools := false, false
+	v, _ = v.UnmarkDeep()
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
+		if !v.IsKnown() || v.IsNull() {
+			return false, nil
+		}
+		switch v.Type() {
+		case cty.String:
+			n := len(v.AsString())
+			short = short || n > 0 && n < shortestSecret
+		case cty.Number:
+			short = short || len(v.AsBigFloat().Text('f', -1)) < shortestSecret
+		case cty.Bool:
+			bools = true
+		}
+		return true, nil
+	})
+	var what []string
+	if short {
+		what = append(what, fmt.Sprintf("a text of fewer than %d characters", shortestSecret))
+	}
+	if bools {
+		what = append(what, "true or false")
+	}
+	return strings.Join(what, " and ")
+}
+
+// tooShort warns of what cannot be hidden in a value that was declared
+// sensitive, by a name such as `variable "x"`.
+func tooShort(v cty.Value, what string, at hcl.Range) diag.List {
+	held := unhidden(v)
+	if held == "" {
+		return nil
+	}
+	return diag.WarnIn(at, "Secret too short to hide",
+		"The sensitive %s holds %s. It cannot be hidden, since that would blank out all output.", what, held)
 }

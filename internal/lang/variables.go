@@ -131,17 +131,10 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 	diags = append(diags, s.validate(v, val)...)
 	if v.Sensitive {
 		s.secrets.root(val)
-		if tooShort(val) {
-			diags = append(diags, shortSecret(v)...)
-		}
+		diags = append(diags, tooShort(val, fmt.Sprintf("variable %q", v.Name), v.Range)...)
 		val = val.Mark(sensitive)
 	}
 	return val, diags
-}
-
-func shortSecret(v *template.Variable) diag.List {
-	return diag.WarnIn(v.Range, "Secret too short to hide",
-		"The sensitive variable %q holds a text of fewer than %d characters. It cannot be hidden, since that would blank out all output.", v.Name, shortestSecret)
 }
 
 func unset(v *template.Variable) diag.List {

@@ -110,13 +110,15 @@ func Plan(cfg cty.Value) (*Scripts, diag.List) {
 
 func (s *Scripts) checkSource(cfg cty.Value) diag.List {
 	var set []string
+	none := true
 	for _, name := range []string{"command", "inline", "script", "scripts"} {
-		if given(cfg, name) {
+		if component.HasValue(cfg, name) {
 			set = append(set, name)
 		}
+		none = none && !given(cfg, name)
 	}
 	switch {
-	case len(set) == 0 && cfg.IsKnown():
+	case none && cfg.IsKnown():
 		return diag.Errorf("No script", "Set inline, script or scripts to what is to be run.")
 	case len(set) > 1:
 		return diag.At(set[1], "More than one script source", "Only one of inline, script, scripts and command can be set; this has %s.", strings.Join(set, " and "))

@@ -108,14 +108,14 @@ func (c *config) checkOutcome(cfg cty.Value) diag.List {
 	if c.Discard {
 		chosen = append(chosen, "discard")
 	}
-	if component.IsSet(cfg, "export_path") && (c.ExportPath != "" || !component.Known(cfg, "export_path")) {
+	if component.HasValue(cfg, "export_path") {
 		chosen = append(chosen, "export_path")
 	}
 	switch {
 	case len(chosen) > 1:
 		return diag.At(chosen[len(chosen)-1], "Conflicting settings",
 			"%s exclude each other. Keep one of them.", strings.Join(chosen, " and "))
-	case len(chosen) == 0 && component.Known(cfg, "commit") && component.Known(cfg, "discard"):
+	case len(chosen) == 0 && component.Known(cfg, "commit") && component.Known(cfg, "discard") && component.Known(cfg, "export_path"):
 		return diag.Errorf("Nothing to do with the container",
 			"Say what the build makes: set commit = true for an image, export_path for a tar file, or discard = true for neither.")
 	}
@@ -137,9 +137,9 @@ func (c *config) checkOutcome(cfg cty.Value) diag.List {
 func (c *config) checkSource(cfg cty.Value) diag.List {
 	hasImage := component.IsSet(cfg, "image") && (c.Image != "" || !component.Known(cfg, "image"))
 	switch {
-	case hasImage && c.Build != nil:
+	case c.Image != "" && c.Build != nil:
 		return diag.At("image", "Conflicting settings", "image and a build block exclude each other. Remove one of them.")
-	case !hasImage && c.Build == nil:
+	case !hasImage && c.Build == nil && component.Known(cfg, "build"):
 		return diag.At("image", "Image missing", "Set image to the image to start from, or add a build block with a Dockerfile.")
 	}
 	var out diag.List

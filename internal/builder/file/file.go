@@ -61,7 +61,7 @@ func (builder) Plan(_ context.Context, cfg cty.Value) (component.Job, diag.List)
 	}
 	hasContent, hasSource := component.IsSet(cfg, "content"), component.IsSet(cfg, "source")
 	switch {
-	case hasContent && hasSource && (j.Content != "" || !component.Known(cfg, "content")) && (j.Source != "" || !component.Known(cfg, "source")):
+	case component.HasValue(cfg, "content") && component.HasValue(cfg, "source"):
 		out = append(out, diag.At("source", "Conflicting settings", "content and source exclude each other. Remove one of them.")...)
 	case !hasContent && !hasSource && cfg.IsKnown():
 		out = append(out, diag.WarnAt("target", "Empty file", "Neither content nor source is set: the file will be empty.")...)

@@ -90,7 +90,7 @@ func (c *config) check(cfg cty.Value) diag.List {
 	}
 	fromSource := given(cfg, "source") || given(cfg, "sources")
 	switch {
-	case c.HasContent && fromSource:
+	case component.HasValue(cfg, "content") && (component.HasValue(cfg, "source") || component.HasValue(cfg, "sources")):
 		out = append(out, diag.At("content", "Conflicting settings", "content excludes source and sources. Remove one of them.")...)
 	case !c.HasContent && !fromSource:
 		out = append(out, diag.At("source", "Nothing to copy", "Set source, sources or content.")...)

@@ -138,13 +138,15 @@ func (c *config) setDefaults() {
 
 func (c *config) checkSource(cfg cty.Value) diag.List {
 	var set []string
+	none := true
 	for _, name := range []string{"inline", "script", "scripts"} {
-		if given(cfg, name) {
+		if component.HasValue(cfg, name) {
 			set = append(set, name)
 		}
+		none = none && !given(cfg, name)
 	}
 	switch {
-	case len(set) == 0 && cfg.IsKnown():
+	case none && cfg.IsKnown():
 		return diag.Errorf("No script", "Set inline, script or scripts to what is to be run.")
 	case len(set) > 1:
 		return diag.At(set[1], "More than one script source", "Only one of inline, script and scripts can be set; this has %s and %s.", set[0], set[1])
