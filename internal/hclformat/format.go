@@ -169,11 +169,11 @@ func trimEnd(text []byte) []byte {
 // changed: spaces are significant in a few places that the formatter does not
 // know, such as between the numbers of a.0 .1 (with a number of its own, 0.1).
 func keepTokens(before, after []byte) []byte {
-	want := lex(before)
 	got := lex(after)
-	if sameTokens(want, got) {
+	if madeOf(before, got) {
 		return after
 	}
+	want := lex(before)
 	old, lines := bytes.SplitAfter(before, newline), bytes.SplitAfter(after, newline)
 	if len(old) != len(lines) {
 		return before
@@ -190,6 +190,24 @@ func keepTokens(before, after []byte) []byte {
 	}
 	return after
 }
+
+// madeOf reports whether a text is these tokens with spaces between them. The
+// formatter puts spaces between the tokens of a text, so that what can go wrong
+// is that two of them become one.
+func madeOf(text []byte, tokens hclsyntax.Tokens) bool {
+	for _, t := range tokens {
+		if len(t.Bytes) == 0 || !isSpace(t.Bytes[0]) { // or the space is part of a template
+			text = bytes.TrimLeft(text, " \t")
+		}
+		var found bool
+		if text, found = bytes.CutPrefix(text, t.Bytes); !found {
+			return false
+		}
+	}
+	return len(text) == 0
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 func lex(text []byte) hclsyntax.Tokens {
 	// What is wrong with the text is the parser's to say.

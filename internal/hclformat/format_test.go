@@ -48,6 +48,27 @@ func TestFormat(t *testing.T) {
 	}
 }
 
+// Ensure that the comparison of tokens finds two that became one, and takes the
+// spaces of templates for what they are.
+func TestMadeOf(t *testing.T) {
+	for _, c := range []struct {
+		text, tokens string
+		want         bool
+	}{
+		{"a  = \tb . c\n", "a=b.c\n", true},
+		{"a=b.0 .1\n", "a=b.0.1\n", false},
+		{"a = \" x\"\n", "a=\" x\"\n", true},
+		{"a = \"  x\"\n", "a = \" x\"\n", false},
+		{"a = <<E\n  x\n E\n", "a=<<E\n  x\n E\n", true},
+		{"a = <<E\n   x\n E\n", "a=<<E\n  x\n E\n", false},
+		{"a = 1 # b", "a = 1", false},
+	} {
+		if got := madeOf([]byte(c.text), lex([]byte(c.tokens))); got != c.want {
+			t.Errorf("%q of the tokens of %q: %v", c.text, c.tokens, got)
+		}
+	}
+}
+
 // Ensure that every mistake of a text is reported, and no layout of it given.
 func TestFormatErrors(t *testing.T) {
 	for _, c := range []struct {

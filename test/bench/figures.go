@@ -28,6 +28,8 @@ var figures = []figure{
 	{"1,000 files of 2 KB and one of 200 MB over SSH", "<= 1.2x tar through ssh", sshFiles},
 	{"docker: 3 shell provisioners, commit, tag", "<= 1.0 s, < docker build", dockerBuild},
 	{"oci: the same three steps, cached base, archive written", "", ociBuild},
+	{"`fmt`, 5 MB in 500 files, all to be changed", "<= 1 s", func(b *bench) (string, error) { return format(b, 500) }},
+	{"`fmt`, 5 MB in one file, all to be changed", "<= 1 s", func(b *bench) (string, error) { return format(b, 1) }},
 	{"stripped binary", "<= 60 MB", binarySize},
 }
 
@@ -339,6 +341,42 @@ build {
 		return "", err
 	}
 	return seconds(s[0].wall), nil
+}
+
+// format lays out a tree again and again, without writing what comes of it.
+func format(b *bench, files int) (string, error) {
+	const size = 5_000_000
+	dir := fmt.Sprintf("fmt-%d", files)
+	block := 0
+	for i := range files {
+		var t strings.Builder
+		for t.Len() < size/files {
+			fmt.Fprintf(&t, `source "amazon-ebs" "s%d" {
+  region = "eu-west-1" # where the image is made
+  instance_type= "t3.micro"
+    ami_name = "image-${local.name}-${formatdate("YYYY", timestamp())}"
+  tags = {
+    Name = var.name
+    Base_AMI="{{ .SourceAMI }}"
+  }
+  user_data = <<-EOT
+    #!/bin/sh
+    echo ${var.x}
+  EOT
+}
+
+`, block)
+			block++
+		}
+		if _, err := b.write(fmt.Sprintf("%s/d%d/f%d.pkr.hcl", dir, i%20, i), t.String()); err != nil {
+			return "", err
+		}
+	}
+	s, err := b.inTurn(b.ingotRun("fmt", "-recursive", "-write=false", dir))
+	if err != nil {
+		return "", err
+	}
+	return seconds(s[0].wall) + ", " + seconds(s[0].cpu) + " of processor time, " + megabytes(s[0].rss), nil
 }
 
 func binarySize(b *bench) (string, error) {
