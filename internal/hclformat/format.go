@@ -5,8 +5,10 @@ package hclformat
 
 import (
 	"bytes"
+	"maps"
 	"regexp"
 	"runtime"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -32,7 +34,7 @@ func Format(name string, src []byte) ([]byte, diag.List) {
 	out, ok := formatParts(name, text, partSize)
 	if !ok {
 		var diags hcl.Diagnostics
-		if out, diags = formatPart(part{text: text, start: hcl.InitialPos}, name, nil); diags.HasErrors() {
+		if out, _, diags = formatPart(part{text: text, start: hcl.InitialPos}, name); diags.HasErrors() {
 			return nil, diag.FromHCL(diags)
 		}
 	}
@@ -58,13 +60,13 @@ func formatParts(name string, text []byte, size int) ([]byte, bool) {
 		return nil, false
 	}
 	done := make([][]byte, len(parts))
-	bodies := make([]*hclsyntax.Body, len(parts))
+	attributes := make([][]string, len(parts)) // and not the bodies, which are large
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, p := range parts {
 		g.Go(func() error {
-			out, diags := formatPart(p, name, &bodies[i])
-			done[i] = out
+			out, names, diags := formatPart(p, name)
+			done[i], attributes[i] = out, names
 			if diags.HasErrors() {
 				return diags
 			}
@@ -74,14 +76,12 @@ func formatParts(name string, text []byte, size int) ([]byte, bool) {
 	if g.Wait() != nil {
 		return nil, false // the whole text has the errors at their places
 	}
-	names := map[string]bool{}
-	for _, b := range bodies {
-		for attribute := range b.Attributes {
-			if names[attribute] {
-				return nil, false // an error that no part can see
-			}
-			names[attribute] = true
+	seen := map[string]bool{}
+	for _, name := range slices.Concat(attributes...) {
+		if seen[name] {
+			return nil, false // an error that no part can see
 		}
+		seen[name] = true
 	}
 	return bytes.Join(done, nil), true
 }
@@ -138,21 +138,19 @@ func blockEnd(between *regexp.Regexp, text []byte) int {
 	return i
 }
 
-// formatPart formats a piece of a text and, if body is not nil, says what it
-// holds.
-func formatPart(p part, name string, body **hclsyntax.Body) ([]byte, hcl.Diagnostics) {
+// formatPart formats a piece of a text. It also returns the names of the
+// attributes outside of blocks.
+func formatPart(p part, name string) (out []byte, attributes []string, diags hcl.Diagnostics) {
 	file, diags := hclsyntax.ParseConfig(p.text, name, p.start)
 	if diags.HasErrors() {
-		return nil, diags
+		return nil, nil, diags
 	}
-	if body != nil {
-		*body = file.Body.(*hclsyntax.Body)
+	attributes = slices.Collect(maps.Keys(file.Body.(*hclsyntax.Body).Attributes))
+	out = trimEnd(hclwrite.Format(p.text))
+	if !bytes.Equal(out, p.text) {
+		out = keepTokens(p.text, out)
 	}
-	out := trimEnd(hclwrite.Format(p.text))
-	if bytes.Equal(out, p.text) {
-		return out, nil
-	}
-	return keepTokens(p.text, out), nil
+	return out, attributes, nil
 }
 
 // trimEnd removes the spaces of a last line that has no end, which the formatter
