@@ -122,6 +122,11 @@ func newPass(in Input) *pass {
 	return p
 }
 
+// isJSON reports whether a file is written in JSON.
+func (p *pass) isJSON(name string) bool {
+	return strings.HasSuffix(name, ".json") || p.in.Template.Legacy != nil && p.templateFiles[name] && !strings.HasSuffix(name, ".hcl")
+}
+
 // report notes a finding of the rule that is running.
 func (p *pass) report(at hcl.Range, format string, args ...any) {
 	msg := format
