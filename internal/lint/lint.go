@@ -91,7 +91,7 @@ func Run(ctx context.Context, in Input, o Options) *Result {
 		}
 	}
 	chosen := o.chosen()
-	sup := readSuppressions(p.sources, p.isJSON)
+	sup := readSuppressions(p.sources)
 	var out []Finding
 	for _, f := range p.findings {
 		if !chosen(f.Rule) {

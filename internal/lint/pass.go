@@ -51,22 +51,6 @@ type step struct {
 	opaque bool
 	// cleanup: it runs only after a failure.
 	cleanup bool
-	// said are the answers of says, since many machines may ask.
-	said map[*regexp.Regexp]bool
-}
-
-// says reports whether any of the step's scripts holds a text that the
-// expression matches.
-func (s *step) says(re *regexp.Regexp) bool {
-	found, known := s.said[re]
-	if !known {
-		found = slices.ContainsFunc(s.scripts, func(sc *script) bool { return re.MatchString(sc.text) })
-		if s.said == nil {
-			s.said = map[*regexp.Regexp]bool{}
-		}
-		s.said[re] = found
-	}
-	return found
 }
 
 // machine is one use of a source, or a source that nothing uses.
@@ -120,11 +104,6 @@ func newPass(in Input) *pass {
 		}
 	}
 	return p
-}
-
-// isJSON reports whether a file is written in JSON.
-func (p *pass) isJSON(name string) bool {
-	return strings.HasSuffix(name, ".json") || p.in.Template.Legacy != nil && p.templateFiles[name] && !strings.HasSuffix(name, ".hcl")
 }
 
 // report notes a finding of the rule that is running.
@@ -471,7 +450,14 @@ func (m *machine) opaque() bool {
 // says reports whether a script that runs on the machine holds a text that
 // the expression matches.
 func (m *machine) says(re *regexp.Regexp) bool {
-	return slices.ContainsFunc(m.steps, func(s *step) bool { return s.runsOnMachine() && s.says(re) })
+	for _, s := range m.steps {
+		for _, sc := range s.scripts {
+			if s.runsOnMachine() && re.MatchString(sc.text) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // shellCommands lists the commands that shell scripts run on the machine, in

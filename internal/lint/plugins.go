@@ -79,9 +79,6 @@ func belongsTo(typ, accessor string) bool {
 }
 
 func missingPlugin(p *pass) {
-	if p.in.Template.Legacy != nil {
-		return // there is no place to list them
-	}
 	reported := map[string]bool{}
 	for _, u := range p.usedTypes() {
 		kind, typ := u.kind, u.typ

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -38,7 +39,7 @@ func (p *pass) references() map[string]bool {
 	out := map[string]bool{}
 	for name := range p.templateFiles {
 		src := p.sources[name]
-		if p.isJSON(name) {
+		if strings.HasSuffix(name, ".json") {
 			for _, m := range jsonReference.FindAllStringSubmatch(string(src), -1) {
 				if m[1] != "" {
 					out[m[1]+"."+m[2]] = true

@@ -175,7 +175,9 @@ func shortRestart(p *pass) {
 			if s.Type == "windows-update" {
 				long = true
 			}
-			long = long || s.says(updatesWindows)
+			for _, sc := range s.scripts {
+				long = long || updatesWindows.MatchString(sc.text)
+			}
 			if s.Type != "windows-restart" || !long {
 				continue
 			}
