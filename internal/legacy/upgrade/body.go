@@ -83,7 +83,7 @@ func (u *upgrader) attribute(m jsondoc.Member, s shape, at place) string {
 	case n.Is(jsondoc.Number) && isDuration(m.Name):
 		return duration(n)
 	case n.Is(jsondoc.String):
-		text := u.text(n.Text, at)
+		text := u.text(n, at)
 		if lines, ok := text.heredoc(); ok {
 			return lines
 		}
@@ -97,7 +97,7 @@ func (u *upgrader) listOf(n *jsondoc.Node, at place) string {
 	if !n.Is(jsondoc.String) {
 		return "[" + u.value(n, at) + "]"
 	}
-	text := u.text(n.Text, at).join()
+	text := u.text(n, at).join()
 	switch {
 	case len(text) == 0:
 		return "[]"
@@ -125,7 +125,7 @@ func (u *upgrader) value(n *jsondoc.Node, at place) string {
 	case jsondoc.Number:
 		return n.Text
 	case jsondoc.String:
-		return u.text(n.Text, at).code()
+		return u.text(n, at).code()
 	case jsondoc.Array:
 		return u.list(n, at)
 	case jsondoc.Object:

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"text/template/parse"
 
+	"ingot/internal/diag"
 	"ingot/internal/legacy"
+	"ingot/internal/legacy/jsondoc"
 )
 
 // kind is the type of an expression's value.
@@ -43,6 +45,8 @@ type place struct {
 	in section
 	// builder is the one that the string belongs to, where there is only one.
 	builder *builder
+	// node is the string.
+	node *jsondoc.Node
 	// usesFacts is set when the string came to need a value of the machine.
 	usesFacts *bool
 }
@@ -63,7 +67,9 @@ const (
 
 // text converts a string of the legacy template. Actions that have no
 // counterpart in HCL stay in it as they are, for the component to render.
-func (u *upgrader) text(source string, at place) pieces {
+func (u *upgrader) text(n *jsondoc.Node, at place) pieces {
+	source := n.Text
+	at.node = n
 	t, err := legacy.ParseText(source)
 	if err != nil || !t.HasAction() {
 		return pieces{literal(source)}
@@ -121,7 +127,7 @@ func (u *upgrader) condition(n *parse.IfNode, at place) pieces {
 	}
 	u.conversions++
 	then, otherwise := u.nodes(n.List, at), u.nodes(n.ElseList, at)
-	return pieces{{expr: expr{code: test.operand() + " ? " + then.expr().operand() + " : " + otherwise.expr().operand(), loose: true}}}
+	return pieces{{expr: expr{code: test.code + " ? " + then.expr().operand() + " : " + otherwise.expr().operand(), loose: true}}}
 }
 
 // truth is what Go templates take a value for.
@@ -146,16 +152,15 @@ func (u *upgrader) kept(text string, at place) pieces {
 	var out pieces
 	end := 0
 	for _, c := range t.Calls("user", "template_dir", "env", "vault", "consul_key", "aws_secretsmanager", "aws_secretsmanager_raw") {
-		if !c.Literal || c.Start < end {
-			continue
-		}
 		args := make([]expr, len(c.Args))
 		for i, a := range c.Args {
 			args[i] = textExpr(a)
 		}
 		e, ok := u.call(c.Name, args, at)
-		if !ok {
-			continue
+		if !ok || !c.Literal || c.Start < end {
+			u.report(diag.In(at.node.Range, "Cannot convert an action",
+				"HCL has no %s inside of template actions, and this use of it cannot be taken out of its action. Write the action in a simpler way.", c.Name))
+			return out
 		}
 		u.conversions++
 		out = append(out, literal(text[end:c.Start]), piece{expr: expr{code: "jsonencode(" + e.code + ")"}})

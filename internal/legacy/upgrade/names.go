@@ -28,11 +28,16 @@ func (b *builder) address() string { return b.Type + "." + b.label }
 func (u *upgrader) nameBuilders() {
 	taken := map[string]bool{}
 	for _, old := range u.t.Builders {
-		b := &builder{Builder: old}
+		taken[old.Name] = hclsyntax.ValidIdentifier(old.Name)
+	}
+	for _, old := range u.t.Builders {
+		b := &builder{Builder: old, label: old.Name}
 		if t, err := legacy.ParseText(old.Name); err != nil || t.HasAction() {
 			b.computedName = true
 		}
-		b.label = unused(taken, identifier(u.plainName(b)))
+		if !taken[old.Name] {
+			b.label = unused(taken, identifier(u.plainName(b)))
+		}
 		u.builders = append(u.builders, b)
 		if !hclsyntax.ValidIdentifier(old.Type) {
 			u.report(diag.In(old.TypeRange, "Cannot convert the type", "A type in HCL has only letters, digits, _ and -, which is not so for %q.", old.Type))
@@ -66,7 +71,7 @@ func (u *upgrader) plainName(b *builder) string {
 			name.WriteString(strings.Join(c.Args, ""))
 		}
 	}
-	return name.String() + b.Name[end:]
+	return strings.NewReplacer("{{", "", "}}", "").Replace(name.String() + b.Name[end:])
 }
 
 // builder returns the builder that a step means by a name, or nil.
@@ -84,7 +89,7 @@ func (u *upgrader) builder(name string) *builder {
 func identifier(name string) string {
 	var out strings.Builder
 	gap := false
-	for _, r := range strings.Trim(name, " {}`\"") {
+	for _, r := range strings.TrimSpace(name) {
 		switch {
 		case unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' || r == '-':
 			out.WriteRune(r)

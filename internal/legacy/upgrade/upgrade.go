@@ -44,6 +44,7 @@ func HCL(t *legacy.Template, o Options) ([]byte, diag.List) {
 	u.section(&out, "Locals are computed from variables and functions.", locals)
 	u.section(&out, "Sources say which machines are started. A build uses them.", sources)
 	u.section(&out, "The build runs the provisioners on every source and the post-processors on\nwhat comes of it.", build)
+	u.diags = u.diags.Sort()
 	if u.diags.HasErrors() {
 		return nil, u.diags
 	}

@@ -437,6 +437,9 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ src, want string }{
 		{`{"builders":[{"type":"null","a b":1}]}`, `"a b"`},
 		{`{"builders":[{"type":"nu ll"}]}`, `"nu ll"`},
+		{"{\"builders\":[{\"type\":\"null\",\"ssh_host\":\"{{user (printf `a`)}}\"}]}", "no user inside"},
+		{"{\"builders\":[{\"type\":\"null\",\"ssh_host\":\"{{env `HOME`}}\"}]}", "no env inside"},
+		{"{\"builders\":[{\"type\":\"null\"}],\"variables\":{\"a\":\"{{vault `p` (printf `k`)}}\"}}", "no vault inside"},
 		{`{"min_packer_version":"new","builders":[{"type":"null"}]}`, "min_packer_version"},
 		{"{\"builders\":[{\"type\":\"null\"}],\"error-cleanup-provisioner\":{\"type\":\"shell-local\",\"inline\":[\"x\"],\"override\":{\"null\":{\"inline\":[\"{{build `ID`}}\"]}}}}", "error-cleanup-provisioner"},
 	} {

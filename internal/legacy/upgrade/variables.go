@@ -4,6 +4,7 @@ import (
 	"text/template/parse"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"ingot/internal/diag"
 	"ingot/internal/legacy"
@@ -34,6 +35,9 @@ type environmentVar struct{ label, name string }
 
 func (u *upgrader) nameVariables() {
 	for _, v := range u.t.Variables {
+		u.taken[v.Name] = hclsyntax.ValidIdentifier(v.Name)
+	}
+	for _, v := range u.t.Variables {
 		u.addVariable(v)
 	}
 	locals := map[string]bool{}
@@ -44,7 +48,10 @@ func (u *upgrader) nameVariables() {
 }
 
 func (u *upgrader) addVariable(old *legacy.Variable) *variable {
-	v := &variable{Variable: old, label: unused(u.taken, identifier(old.Name))}
+	v := &variable{Variable: old, label: old.Name}
+	if declared := u.t.Variable(old.Name) == old; !declared || !u.taken[old.Name] {
+		v.label = unused(u.taken, identifier(old.Name))
+	}
 	u.variables = append(u.variables, v)
 	if v.label != old.Name {
 		u.report(diag.WarnIn(old.NameRange, "Variable renamed",
@@ -93,10 +100,8 @@ func (u *upgrader) readDefaults() {
 			continue
 		}
 		u.needsLocal, u.keptActions = false, false
-		value := u.text(v.Default.Text, place{in: inDefault})
-		// Functions that only variables have would never be called in text
-		// that stays as it is.
-		v.computed = u.needsLocal
+		value := u.text(v.Default, place{in: inDefault})
+		v.computed = u.needsLocal && !value.isLiteral()
 		v.defaultCode = value.code()
 		if u.keptActions && !onlyBraces(v.Default.Text) {
 			u.report(diag.WarnIn(v.Default.Range, "Default rendered later",
@@ -105,7 +110,7 @@ func (u *upgrader) readDefaults() {
 	}
 	for _, v := range declared {
 		if v.computed {
-			v.defaultCode = u.text(v.Default.Text, place{in: inLocal}).expr().operand()
+			v.defaultCode = u.text(v.Default, place{in: inLocal}).expr().operand()
 		}
 	}
 }

@@ -19,7 +19,7 @@ source "null" "with_space_2" {
   communicator = "none"
 }
 
-source "null" "me_-box" {
+source "null" "me-box" {
   communicator = "none"
 }
 
@@ -33,12 +33,12 @@ build {
     "source.null.plain-name",
     "source.null.with_space",
     "source.null.with_space_2",
-    "source.null.me_-box",
+    "source.null.me-box",
     "source.null._7up",
   ]
 
   provisioner "shell-local" {
-    only   = ["null.with_space", "null.with_space_2", "null.me_-box", "null._7up"]
+    only   = ["null.with_space", "null.with_space_2", "null.me-box", "null._7up"]
     inline = ["true"]
   }
 }

@@ -15,12 +15,12 @@ variable "size" {
 
 locals {
   timestamp = rfc3339_parse(legacy_isotime()).unix
-  size      = var.size == null ? ((var.kind == "big") ? "100" : ((var.kind == "small") ? "10" : "1")) : var.size
+  size      = var.size == null ? (var.kind == "big" ? "100" : (var.kind == "small" ? "10" : "1")) : var.size
 }
 
 source "file" "file" {
-  target  = (var.flag != "") ? "on" : "off"
-  content = "${((var.kind == "big") && (!(var.flag != ""))) ? "a ${local.size}" : ""}${(var.kind != "x") ? "-${local.timestamp}" : ""}"
+  target  = var.flag != "" ? "on" : "off"
+  content = "${(var.kind == "big") && (!(var.flag != "")) ? "a ${local.size}" : ""}${var.kind != "x" ? "-${local.timestamp}" : ""}"
 }
 
 build {

@@ -5,7 +5,7 @@ variable "name" {
 
 variable "padded" {
   type    = string
-  default = null
+  default = "{{printf `%03d` 7}}"
 }
 
 variable "mixed" {
@@ -15,7 +15,7 @@ variable "mixed" {
 
 variable "first" {
   type    = string
-  default = null
+  default = "{{replace `a` `b` 1 `aaa`}}"
 }
 
 variable "braces" {
@@ -24,14 +24,12 @@ variable "braces" {
 }
 
 locals {
-  padded = var.padded == null ? "{{printf `%03d` 7}}" : var.padded
-  mixed  = var.mixed == null ? "{{printf `%q` (${jsonencode(var.name)})}}-${var.name}" : var.mixed
-  first  = var.first == null ? "{{replace `a` `b` 1 `aaa`}}" : var.first
+  mixed = var.mixed == null ? "{{printf `%q` (${jsonencode(var.name)})}}-${var.name}" : var.mixed
 }
 
 source "file" "file" {
   target  = "out"
-  content = "${local.padded} ${local.mixed} ${local.first} ${var.braces}"
+  content = "${var.padded} ${local.mixed} ${var.first} ${var.braces}"
 }
 
 build {

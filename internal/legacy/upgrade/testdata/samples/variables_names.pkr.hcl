@@ -1,4 +1,4 @@
-variable "has_space" {
+variable "has_space_2" {
   type    = string
   default = "1"
 }
@@ -18,14 +18,14 @@ variable "ünicode" {
   default = "4"
 }
 
-variable "has_space_2" {
+variable "has_space" {
   type    = string
   default = "5"
 }
 
 source "file" "file" {
   target  = "out"
-  content = "${var.has_space}${var.has_dot}${var._9th}${var.ünicode}${var.has_space_2}"
+  content = "${var.has_space_2}${var.has_dot}${var._9th}${var.ünicode}${var.has_space}"
 }
 
 build {
