@@ -60,14 +60,18 @@ func Render(text string, v Vars, data map[string]string) (string, error) {
 	if !HasAction(text) {
 		return text, nil
 	}
-	t, err := template.New("").Option("missingkey=error").Funcs(v.funcs()).Parse(text)
+	var turns counter
+	t, err := template.New("").Option("missingkey=error").Funcs(v.funcs()).Funcs(template.FuncMap{turnFunc: turns.turn}).Parse(text)
 	if err != nil {
 		return "", fmt.Errorf("template text %q: %w", text, trim(err))
+	}
+	if err := watch(t, text); err != nil {
+		return "", err
 	}
 	if data == nil {
 		data = map[string]string{}
 	}
-	var out strings.Builder
+	var out output
 	if err := t.Execute(&out, data); err != nil {
 		if strings.Contains(err.Error(), "map has no entry for key") {
 			return "", fmt.Errorf("template text %q: %w; %s (write a literal {{ as {{ `{{` }})", text, trim(err), fieldList(data))

@@ -2,6 +2,7 @@ package gotmpl
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,30 @@ func TestLiteral(t *testing.T) {
 		if err != nil || got != text {
 			t.Errorf("%q became %q, %v", text, got, err)
 		}
+	}
+}
+
+// A text that would go on without end is refused.
+func TestRenderIsBounded(t *testing.T) {
+	doubling := "{{template `a0` .}}{{define `a40`}}{{end}}"
+	for i := range 40 {
+		doubling += fmt.Sprintf("{{define `a%d`}}{{template `a%d` .}}{{template `a%d` .}}{{end}}", i, i+1, i+1)
+	}
+	for in, want := range map[string]string{
+		"{{range 9999999999}}{{end}}":                                  "go around more than",
+		"{{range 9999}}{{if true}}{{range 9999}}{{end}}{{end}}{{end}}": "go around more than",
+		"{{with 1}}{{range 9999999999}}{{else}}{{end}}{{end}}":         "go around more than",
+		"{{range 999999}}{{printf `%9999d` 1}}{{end}}":                 "more than 16 MB",
+		"{{define `x`}}{{template `x`}}{{end}}{{template `x`}}":        "go around more than",
+		doubling: "go around more than",
+	} {
+		if _, err := Render(in, vars, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60s: %v", in, err)
+		}
+	}
+	const fine = "{{range 3}}x{{end}}{{define `y`}}y{{end}}{{template `y`}}"
+	if got, err := Render(fine, vars, nil); got != "xxxy" || err != nil {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

@@ -206,9 +206,12 @@ func external(table map[string]function.Function) map[string]func(args ...string
 	out := make(map[string]func(args ...string) (string, error), len(table))
 	for name, f := range table {
 		out[name] = func(args ...string) (string, error) {
-			values := make([]cty.Value, len(args))
-			for i, a := range args {
-				values[i] = cty.StringVal(a)
+			var values []cty.Value
+			for _, a := range args {
+				values = append(values, cty.StringVal(a))
+			}
+			for i, params := len(args), f.Params(); i < len(params) && params[i].AllowNull; i++ {
+				values = append(values, cty.NullVal(cty.String)) // may be left out
 			}
 			val, err := f.Call(values)
 			if err != nil {

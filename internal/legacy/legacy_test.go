@@ -136,6 +136,7 @@ func TestMistakes(t *testing.T) {
 		{with(`"provisioners": [{"type": "shell", "only": [1]}]`), "1:78 Wrong type"},
 		{with(`"provisioners": [{"type": "shell", "only": ["nul"]}]`), "1:78 Unknown builder in only"},
 		{with(`"provisioners": [{"type": "shell", "only": ["null"], "except": ["null"]}]`), "1:97 Both only and except"},
+		{with(`"provisioners": [{"type": "shell", "only": ["null"], "except": []}]`), ""},
 		{with(`"provisioners": [{"type": "shell", "override": []}]`), "1:81 Wrong type"},
 		{with(`"provisioners": [{"type": "shell", "override": {"null": 1}}]`), "1:90 Wrong type"},
 		{with(`"provisioners": [{"type": "shell", "override": {"x": {}}}]`), "1:82 Unknown builder in override"},

@@ -14,7 +14,7 @@ import (
 // what could be understood, also when the list has errors. It is never nil.
 // What the values mean is not looked at.
 func Read(root *jsondoc.Node) (*Template, diag.List) {
-	r := reader{t: &Template{Root: root}}
+	r := reader{t: &Template{Root: root}, builders: map[string]*Builder{}}
 	if !root.Is(jsondoc.Object) {
 		at := hcl.Range{}
 		if root != nil {
@@ -35,8 +35,10 @@ func Read(root *jsondoc.Node) (*Template, diag.List) {
 
 // reader fills a Template.
 type reader struct {
-	t     *Template
-	diags diag.List
+	t *Template
+	// builders are those of t by their name.
+	builders map[string]*Builder
+	diags    diag.List
 }
 
 func (r *reader) report(l diag.List) { r.diags = append(r.diags, l...) }
@@ -185,14 +187,16 @@ func (r *reader) variables(n *jsondoc.Node) {
 
 // sensitive marks the variables that sensitive-variables names.
 func (r *reader) sensitive() {
+	variables := make(map[string]*Variable, len(r.t.Variables))
+	names := make([]string, 0, len(r.t.Variables))
+	for _, v := range r.t.Variables {
+		variables[v.Name] = v
+		names = append(names, v.Name)
+	}
 	for _, n := range r.t.Sensitive {
-		if v := r.t.Variable(n.Text); v != nil {
+		if v := variables[n.Text]; v != nil {
 			v.Sensitive = true
 			continue
-		}
-		names := make([]string, len(r.t.Variables))
-		for i, v := range r.t.Variables {
-			names[i] = v.Name
 		}
 		r.report(diag.WarnIn(n.Range, "Undeclared variable", "The template declares no variable %q.%s", n.Text, diag.Suggest(n.Text, "variables", names)))
 	}
@@ -217,7 +221,7 @@ func (r *reader) builder(n *jsondoc.Node) {
 			b.NameNode, b.Name = m.Value, m.Value.Text
 		}
 	}
-	if first := r.t.Builder(b.Name); first != nil {
+	if first := r.builders[b.Name]; first != nil {
 		at := b.TypeRange
 		if b.NameNode != nil {
 			at = b.NameNode.Range
@@ -226,6 +230,7 @@ func (r *reader) builder(n *jsondoc.Node) {
 			b.Name, first.Node.Range.Start.Line))
 		return
 	}
+	r.builders[b.Name] = b
 	r.t.Builders = append(r.t.Builders, b)
 }
 

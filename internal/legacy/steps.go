@@ -115,9 +115,9 @@ func (r *reader) either(n *jsondoc.Node, what string, a, b jsondoc.Kind) {
 // checkNames finds names in only, except and override that no builder has,
 // once all builders are known.
 func (r *reader) checkNames() {
-	known := make([]string, len(r.t.Builders))
-	for i, b := range r.t.Builders {
-		known[i] = b.Name
+	known := make([]string, 0, len(r.builders))
+	for _, b := range r.t.Builders {
+		known = append(known, b.Name)
 	}
 	steps := append([]*Step(nil), r.t.Provisioners...)
 	if s := r.t.ErrorCleanup; s != nil {
@@ -132,7 +132,7 @@ func (r *reader) checkNames() {
 }
 
 func (r *reader) checkStepNames(s *Step, known []string) {
-	if only, except := s.Get("only"), s.Get("except"); only != nil && except != nil {
+	if only, except := s.Get("only"), s.Get("except"); only != nil && except != nil && len(only.Elements) > 0 && len(except.Elements) > 0 {
 		r.report(diag.In(head(except.Range), "Both only and except",
 			"A %s has either only (line %d) or except, not both. Remove one of them.", s.Kind, only.Range.Start.Line))
 	}
@@ -140,13 +140,13 @@ func (r *reader) checkStepNames(s *Step, known []string) {
 		switch m.Name {
 		case "only", "except":
 			for _, n := range m.Value.Elements {
-				if r.t.Builder(n.Text) == nil {
+				if r.builders[n.Text] == nil {
 					r.unknownBuilder(s, jsondoc.Member{Name: n.Text, NameRange: n.Range}, m.Name, known)
 				}
 			}
 		case "override":
 			for _, o := range m.Value.Members {
-				if r.t.Builder(o.Name) == nil {
+				if r.builders[o.Name] == nil {
 					r.unknownBuilder(s, o, m.Name, known)
 				}
 			}

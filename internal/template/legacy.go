@@ -158,6 +158,9 @@ func legacyStep(s *legacy.Step, file *legacyFile) *Step {
 		Meta: hcl.Attributes{}, Body: &legacyBody{node: s.Config, file: file},
 	}
 	for _, m := range s.Meta {
+		if m.Value.Is(jsondoc.Array) && len(m.Value.Elements) == 0 {
+			continue // an empty list restricts nothing
+		}
 		e := &legacyExpr{node: m.Value, file: file}
 		switch m.Name {
 		case "only", "except":

@@ -37,6 +37,10 @@ const (
 	dirFunc  = "template_dir"
 )
 
+// maxText bounds what variables that refer to each other several times can grow
+// to, in bytes.
+const maxText = 4 << 20
+
 // Value evaluates the value with the variables that Variables lists.
 func (e *legacyExpr) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	switch e.node.Kind {
@@ -118,6 +122,9 @@ func (e *legacyExpr) text(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 			return cty.DynamicVal, diags
 		}
 		s.put(c, val)
+		if s.out.Len() > maxText {
+			return cty.DynamicVal, mistake(e.node.Range, "Text too long", "With the values of its variables the text has more than %d MB.", maxText>>20)
+		}
 	}
 	return s.value(), nil
 }
