@@ -140,7 +140,13 @@ func (a *app) lint(ctx context.Context, f lintFlags, path string) (err error) {
 	if wrong.HasErrors() {
 		return exitError{exitFailure}
 	}
-	result := lint.Run(ctx, lint.Input{Template: t, Survey: survey, BuiltIn: in.Provider.Manifest(), WorkDir: in.WorkDir, Home: in.Home}, o)
+	result, err := lint.Run(ctx, lint.Input{
+		Template: t, Survey: survey, BuiltIn: in.Provider.Manifest(), VarFiles: append(f.varFiles, t.AutoVarFiles...),
+		WorkDir: in.WorkDir, Home: in.Home,
+	}, o)
+	if err != nil {
+		return err
+	}
 	for _, secret := range result.Secrets {
 		screen.secrets.Add(secret)
 	}
@@ -196,10 +202,17 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// describeRules prints the list of rules, or one in full.
+// describeRules prints the list of the chosen rules, or one in full.
 func (a *app) describeRules(f lintFlags) error {
+	o, err := f.options()
+	switch {
+	case err != nil:
+		return err
+	case f.format != "text":
+		return errors.New("-list and -explain print text: leave out -json and -format")
+	}
 	if f.list {
-		for _, r := range lint.Rules() {
+		for _, r := range o.Rules() {
 			if _, err := fmt.Fprintf(a.streams.Out, "%-8s %-8s %s\n", r.ID, strings.ToLower(r.Severity.String()), r.Title); err != nil {
 				return err
 			}
@@ -210,7 +223,7 @@ func (a *app) describeRules(f lintFlags) error {
 	if r == nil {
 		return unknownRule("-explain", f.explain)
 	}
-	_, err := fmt.Fprintf(a.streams.Out, "%s: %s (%s)\n\n%s\n\n%s\n\nSuppress it with a comment: # ingot:ignore=%s REASON\nExamples: %s\n",
+	_, err = fmt.Fprintf(a.streams.Out, "%s: %s (%s)\n\n%s\n\n%s\n\nSuppress it with a comment: # ingot:ignore=%s REASON\nExamples: %s\n",
 		r.ID, r.Title, strings.ToLower(r.Severity.String()), diag.Wrap(r.Why, 80), diag.Wrap(r.Advice, 80), r.ID, r.Document())
 	return err
 }

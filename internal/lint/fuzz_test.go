@@ -28,27 +28,47 @@ func FuzzLint(f *testing.F) {
 		if strings.Contains(text, "file") && strings.Contains(text, "(") || len(text)+len(script) > 20_000 {
 			return
 		}
-		tmpl, diags := template.Load("-", template.Options{ConfigType: "hcl2", Stdin: strings.NewReader(text), CoreVersion: "1.16.0"})
-		if diags.HasErrors() {
+		judge(t, text, "hcl2", script)
+	})
+}
+
+// FuzzLegacy is FuzzLint for legacy templates.
+func FuzzLegacy(f *testing.F) {
+	f.Add(`{"variables": {"x": "y"}, "builders": [{"type": "docker", "image": "debian", "changes": ["ENV A_TOKEN=1"]}], "provisioners": [{"type": "shell", "script": "s", "env": {"A": "{{user ` + "`x`" + `}}"}}]}`)
+	f.Add(`{"_c": ["ingot:ignore=SH101"], "builders": [{"type": "amazon-ebs", "//": "ingot:ignore=X", "source_ami_filter": [{"filters": {}}], "launch_block_device_mappings": {}}], "post-processors": [["manifest", {"type": "x"}]]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 20_000 {
 			return
 		}
-		dir := t.TempDir()
-		for _, name := range []string{"setup.sh", "s"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		ctx := context.Background()
-		survey, _ := plan.NewSurvey(ctx, tmpl, plan.Inputs{Provider: provider{}, WorkDir: dir, CoreVersion: "1.16.0"})
-		r := lint.Run(ctx, lint.Input{Template: tmpl, Survey: survey, BuiltIn: provider{}.Manifest(), WorkDir: dir, Home: dir}, lint.Options{})
-		for _, x := range r.Findings {
-			src, ok := r.Sources[x.Range.Filename]
-			if !ok || x.Range.Start.Byte < 0 || x.Range.End.Byte > len(src) || x.Range.End.Byte < x.Range.Start.Byte {
-				t.Errorf("%s is at %v of %d bytes (file known: %v)", x.Rule.ID, x.Range, len(src), ok)
-			}
-		}
-		everyForm(t, r)
+		judge(t, text, "json", "a\nb\n")
 	})
+}
+
+// judge lints a template, if it is one, with two scripts beside it.
+func judge(t *testing.T, text, kind, script string) {
+	tmpl, diags := template.Load("-", template.Options{ConfigType: kind, Stdin: strings.NewReader(text), CoreVersion: "1.16.0"})
+	if diags.HasErrors() {
+		return
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"setup.sh", "s"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := context.Background()
+	survey, _ := plan.NewSurvey(ctx, tmpl, plan.Inputs{Provider: provider{}, WorkDir: dir, CoreVersion: "1.16.0"})
+	r, err := lint.Run(ctx, lint.Input{Template: tmpl, Survey: survey, BuiltIn: provider{}.Manifest(), WorkDir: dir, Home: dir}, lint.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range r.Findings {
+		src, ok := r.Sources[x.Range.Filename]
+		if !ok || x.Range.Start.Byte < 0 || x.Range.End.Byte > len(src) || x.Range.End.Byte < x.Range.Start.Byte {
+			t.Errorf("%s is at %v of %d bytes (file known: %v)", x.Rule.ID, x.Range, len(src), ok)
+		}
+	}
+	everyForm(t, r)
 }
 
 // FuzzShell is FuzzLint for the script alone, which finds more of its forms.

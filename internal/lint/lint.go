@@ -26,6 +26,9 @@ type Input struct {
 	Survey   *plan.Survey
 	// BuiltIn are the components that need no plugin.
 	BuiltIn component.Manifest
+	// VarFiles are the files that set variables. They are not part of the
+	// template: what is secret in them may well be at its right place.
+	VarFiles []string
 	// WorkDir is what relative paths of scripts start from; empty is the
 	// process's working directory. Home is what a leading ~ stands for.
 	WorkDir, Home string
@@ -76,14 +79,14 @@ func (r *Result) Active() []Finding {
 	return out
 }
 
-// Run applies the rules.
-func Run(ctx context.Context, in Input, o Options) *Result {
+// Run applies the rules. The error is the context's.
+func Run(ctx context.Context, in Input, o Options) (*Result, error) {
 	p := newPass(in)
 	// Every rule runs whatever was chosen: those about secrets say what must
 	// not be shown in the findings of others.
 	for _, r := range Rules() {
 		if ctx.Err() != nil {
-			break
+			return nil, context.Cause(ctx)
 		}
 		if r.check != nil {
 			p.rule = r
@@ -105,13 +108,23 @@ func Run(ctx context.Context, in Input, o Options) *Result {
 			out = append(out, f)
 		}
 	}
-	out = slices.DeleteFunc(out, func(f Finding) bool { return o.MinSeverity != 0 && f.Rule.Severity > o.MinSeverity })
+	out = slices.DeleteFunc(out, func(f Finding) bool { return o.milder(f.Rule) })
 	slices.SortStableFunc(out, compareFindings)
 	out = slices.CompactFunc(out, func(a, b Finding) bool {
 		return a.Rule == b.Rule && a.Range == b.Range && a.Message == b.Message
 	})
-	return &Result{Findings: out, Sources: p.masked(), Secrets: p.tokens}
+	return &Result{Findings: out, Sources: p.masked(), Secrets: p.tokens}, nil
 }
+
+// Rules are the rules that the options choose.
+func (o Options) Rules() []*Rule {
+	chosen := o.chosen()
+	return slices.DeleteFunc(Rules(), func(r *Rule) bool { return !chosen(r) || o.milder(r) })
+}
+
+// milder reports whether findings of a rule are not to be reported for their
+// severity.
+func (o Options) milder(r *Rule) bool { return o.MinSeverity != 0 && r.Severity > o.MinSeverity }
 
 func (o Options) chosen() func(*Rule) bool {
 	return func(r *Rule) bool {

@@ -59,5 +59,18 @@ func lintDir(t testing.TB, dir string, o lint.Options) *lint.Result {
 	if diags.HasErrors() {
 		t.Fatalf("survey: %v", diags.Err())
 	}
-	return lint.Run(context.Background(), lint.Input{Template: tmpl, Survey: survey, BuiltIn: provider{}.Manifest(), WorkDir: dir}, o)
+	r, err := lint.Run(context.Background(), lint.Input{Template: tmpl, Survey: survey, BuiltIn: provider{}.Manifest(), WorkDir: dir}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	in := lint.Input{Template: &template.Template{}, Survey: &plan.Survey{}}
+	if r, err := lint.Run(ctx, in, lint.Options{}); err == nil || r != nil {
+		t.Errorf("Run returned %v and the error %v", r, err)
+	}
 }

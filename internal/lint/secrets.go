@@ -327,7 +327,9 @@ func tokensInText(p *pass) {
 				p.tokens = append(p.tokens, found)
 				p.hide(rangeIn(name, text, start, end))
 			}
-			p.report(rangeIn(name, text, start, end), "This is %s.", tokenKind(found))
+			if !slices.Contains(p.in.VarFiles, name) {
+				p.report(rangeIn(name, text, start, end), "This is %s.", tokenKind(found))
+			}
 		}
 	}
 	slices.Sort(p.tokens)
