@@ -15,6 +15,8 @@ import (
 	"ingot/internal/diag"
 	"ingot/internal/lang"
 	"ingot/internal/plan"
+	"ingot/internal/planview"
+	"ingot/internal/ui"
 )
 
 type inspectFlags struct {
@@ -28,12 +30,16 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use:   "inspect [flags] TEMPLATE",
 		Short: "List what a template declares",
 		Long: `Lists variables with their values, locals, data sources and builds with their
-steps. Nothing is built and no data source is read; what depends on one is shown
-as not known yet. Sensitive values are not shown.`,
+steps. Nothing is built. Data sources are read only when that is asked for; what
+depends on one is otherwise shown as not known yet. Sensitive values are not
+shown.`,
+		Example: `  ingot inspect .
+  ingot inspect -json . | jq -r '.variables[] | select(.required).name'`,
 		Args: oneTemplate,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.inspect(cmd.Context(), f, args[0]) },
 	}
 	f.register(c)
+	c.Flags().BoolVar(&f.evaluateData, "evaluate-datasources", false, "read data sources, to show what depends on them")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 	return c
 }
@@ -52,20 +58,22 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, path string) error {
 		screen.diagnostics(diags, t.Sources)
 		return exitError{exitFailure}
 	}
+	in.EvaluateData = f.evaluateData
 	view, more := plan.Inspect(ctx, t, in)
 	diags = append(diags, more...)
 	// What is not set yet is part of the picture, not a mistake.
 	screen.diagnostics(withoutUnset(diags), t.Sources)
-	var out strings.Builder
-	if f.json {
-		err = inspectJSON(&out, view)
-	} else {
+	switch {
+	case f.json:
+		err = inspectJSON(a.streams.Out, view, screen.secrets.Redact)
+	case screen.machine != nil:
+		inspectRecords(screen.machine, view, t.Legacy != nil, screen.secrets.Redact)
+	default:
+		var out strings.Builder
 		inspectText(&out, path, view)
+		_, err = io.WriteString(a.streams.Out, screen.secrets.Redact(out.String()))
 	}
 	if err != nil {
-		return err
-	}
-	if _, err := io.WriteString(a.streams.Out, screen.secrets.Redact(out.String())); err != nil {
 		return err
 	}
 	if withoutUnset(diags).HasErrors() {
@@ -171,6 +179,35 @@ func inspectValues(w io.Writer, view *plan.Overview) {
 	}
 }
 
+// inspectRecords prints the records that Packer has for legacy templates, and
+// the same for others. Builders of a legacy template go by their name alone.
+func inspectRecords(m *ui.Machine, view *plan.Overview, legacy bool, redact func(string) string) {
+	for _, v := range view.Variables {
+		text, required := "", "0"
+		if v.Required {
+			required = "1"
+		}
+		if v.Sensitive || v.Value.IsWhollyKnown() {
+			text = redact(valueText(v.Value, v.Sensitive))
+		}
+		m.Record("", "template-variable", v.Name, text, required)
+	}
+	for _, b := range view.Builds {
+		for _, s := range b.Sources {
+			name := s.String()
+			if legacy {
+				name = s.Source.Name
+			}
+			m.Record("", "template-builder", name, s.Source.Type)
+		}
+	}
+	for _, b := range view.Builds {
+		for _, p := range b.Provisioners {
+			m.Record("", "template-provisioner", p.Type)
+		}
+	}
+}
+
 // The JSON form of inspect; fields are only ever added.
 type (
 	inspectView struct {
@@ -208,25 +245,25 @@ type (
 	}
 )
 
-func inspectJSON(w io.Writer, view *plan.Overview) error {
+func inspectJSON(w io.Writer, view *plan.Overview, redact func(string) string) error {
 	out := inspectView{Variables: []inspectVariable{}, Locals: []inspectLocal{}, Data: []string{}, Builds: []inspectBuild{}}
 	out.Data = append(out.Data, view.Data...)
 	for _, v := range view.Variables {
-		known, value, err := jsonValue(v.Value, v.Sensitive)
+		value, err := newJSONValue(v.Value, v.Sensitive, redact)
 		if err != nil {
 			return fmt.Errorf("var.%s: %w", v.Name, err)
 		}
-		out.Variables = append(out.Variables, inspectVariable{v.Name, v.Description, v.Type, v.Required, v.Sensitive, known, value})
+		out.Variables = append(out.Variables, inspectVariable{v.Name, redact(v.Description), v.Type, v.Required, value.sensitive, value.known, value.text})
 	}
 	for _, l := range view.Locals {
-		known, value, err := jsonValue(l.Value, l.Sensitive)
+		value, err := newJSONValue(l.Value, l.Sensitive, redact)
 		if err != nil {
 			return fmt.Errorf("local.%s: %w", l.Name, err)
 		}
-		out.Locals = append(out.Locals, inspectLocal{l.Name, l.Sensitive, known, value})
+		out.Locals = append(out.Locals, inspectLocal{l.Name, value.sensitive, value.known, value.text})
 	}
 	for _, b := range view.Builds {
-		jb := inspectBuild{Name: b.Name, Description: b.Description, Sources: []string{}, Provisioners: []inspectStep{}, PostProcessors: [][]inspectStep{}}
+		jb := inspectBuild{Name: b.Name, Description: redact(b.Description), Sources: []string{}, Provisioners: []inspectStep{}, PostProcessors: [][]inspectStep{}}
 		for _, s := range b.Sources {
 			jb.Sources = append(jb.Sources, sourceName(s))
 		}
@@ -251,11 +288,24 @@ func inspectJSON(w io.Writer, view *plan.Overview) error {
 	return enc.Encode(out)
 }
 
-func jsonValue(v cty.Value, sensitive bool) (known bool, value json.RawMessage, err error) {
-	known = v != cty.NilVal && v.IsWhollyKnown()
-	if sensitive || !known {
-		return known, nil, nil
+// jsonValue is a value without secrets. There is none when it is secret as a
+// whole or not known yet.
+type jsonValue struct {
+	known, sensitive bool
+	text             json.RawMessage
+}
+
+func newJSONValue(v cty.Value, sensitive bool, redact func(string) string) (jsonValue, error) {
+	out := jsonValue{known: v != cty.NilVal && v.IsWhollyKnown(), sensitive: sensitive}
+	if sensitive || !out.known {
+		return out, nil
 	}
-	value, err = ctyjson.Marshal(v, v.Type())
-	return true, value, err
+	shown := planview.Show(v, redact)
+	out.sensitive = shown.HasSecret()
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(shown.JSON())
+	out.text = json.RawMessage(strings.TrimSuffix(text.String(), "\n"))
+	return out, err
 }

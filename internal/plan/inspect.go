@@ -55,11 +55,10 @@ type BuildInfo struct {
 	Chains       [][]addr.Step
 }
 
-// Inspect evaluates what a template declares without planning any component
-// and without reading any data source. The Overview holds what could be
+// Inspect evaluates what a template declares without planning any component.
+// Data sources are read only with EvaluateData. The Overview holds what could be
 // found out, also when the list has errors.
 func Inspect(ctx context.Context, t *template.Template, in Inputs) (*Overview, diag.List) {
-	in.EvaluateData = false
 	p, diags := newPlanner(ctx, t, in)
 	out := &Overview{}
 	p.declared(out)

@@ -730,7 +730,6 @@ build {
 }
 `})
 	in.Vars = []string{"pw=hunter2"}
-	in.EvaluateData = true // has no effect here
 	o, diags := plan.Inspect(context.Background(), load(t, ".", in), in)
 	if len(diags) > 0 {
 		t.Fatal(diags.Err())

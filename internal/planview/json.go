@@ -156,7 +156,7 @@ func (b Body) document() jsonBody {
 	out := jsonBody{Arguments: make(map[string]jsonArgument, len(b.Arguments))}
 	for _, a := range b.Arguments {
 		out.Arguments[a.Name] = jsonArgument{
-			Value: a.Value.document(), Default: a.Default,
+			Value: a.Value.JSON(), Default: a.Default,
 			Unknown:   a.Value.marks(func(v Value) any { return waitWord(v.Wait) }),
 			Sensitive: a.Value.marks(func(v Value) any { return trueOrNil(v.Sensitive) }),
 		}
@@ -196,8 +196,8 @@ func trueOrNil(is bool) any {
 	return nil
 }
 
-// document is the value as JSON has it; null stands for what is not shown.
-func (v Value) document() any {
+// JSON is the value as encoding/json takes it; nil stands for what is not shown.
+func (v Value) JSON() any {
 	switch v.Shape {
 	case Bool:
 		return v.Text == "true"
@@ -208,13 +208,13 @@ func (v Value) document() any {
 	case List:
 		out := make([]any, len(v.Items))
 		for i, item := range v.Items {
-			out[i] = item.document()
+			out[i] = item.JSON()
 		}
 		return out
 	case Object:
 		out := make(map[string]any, len(v.Items))
 		for i, item := range v.Items {
-			out[v.Keys[i]] = item.document()
+			out[v.Keys[i]] = item.JSON()
 		}
 		return out
 	}

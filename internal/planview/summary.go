@@ -1,6 +1,10 @@
 package planview
 
-import "ingot/internal/component"
+import (
+	"strings"
+
+	"ingot/internal/component"
+)
 
 // Count is how many things of a kind a plan creates.
 type Count struct {
@@ -12,18 +16,20 @@ type Count struct {
 type Summary struct {
 	Builds, Provisioners, PostProcessors int
 	// Creates counts what stays, in the order of the first of each kind.
+	// Several steps that name the same thing count once.
 	Creates []Count
 }
 
 // Summary counts. The error-cleanup-provisioner counts as none.
 func (v *View) Summary() Summary {
 	out := Summary{Builds: len(v.Builds)}
-	index := map[string]int{}
+	index, named := map[string]int{}, map[component.Creation]bool{}
 	add := func(l []component.Creation) {
 		for _, c := range l {
-			if c.Temporary {
+			if c.Temporary || named[c] {
 				continue
 			}
+			named[c] = c.Name != "" && !strings.Contains(c.Name, "{{") && !strings.Contains(c.Name, hidden)
 			i, seen := index[c.Kind]
 			if !seen {
 				i = len(out.Creates)

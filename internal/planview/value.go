@@ -46,6 +46,26 @@ type reader struct {
 	redact func(string) string
 }
 
+// Show is a value that belongs to no configuration, such as a variable's, as it
+// may be shown. Unknown parts are taken for what a data source will tell.
+func Show(v cty.Value, redact func(string) string) Value {
+	return reader{redact: redact}.read(v, nil, nil)
+}
+
+// HasSecret reports whether the value, or a part of it, is not shown because it
+// is sensitive.
+func (v Value) HasSecret() bool {
+	return v.marks(func(v Value) any { return trueOrNil(v.Sensitive) }) != nil
+}
+
+// waitsFor is what the unknown value at a path waits for.
+func (r reader) waitsFor(path cty.Path) lang.Wait {
+	if r.config == nil {
+		return lang.ForData
+	}
+	return r.config.WaitsFor(path)
+}
+
 // read is the value at a path. Secrets are the paths to what is sensitive,
 // relative to the value.
 func (r reader) read(v cty.Value, path cty.Path, secrets []cty.Path) Value {
@@ -58,7 +78,7 @@ func (r reader) read(v cty.Value, path cty.Path, secrets []cty.Path) Value {
 		}
 		return out
 	case !v.IsKnown():
-		return Value{Shape: Hidden, Wait: r.config.WaitsFor(path)}
+		return Value{Shape: Hidden, Wait: r.waitsFor(path)}
 	case v.IsNull():
 		return Value{Shape: Null}
 	}
@@ -83,7 +103,7 @@ func (r reader) wait(v cty.Value, path cty.Path) lang.Wait {
 	// Walk fails only when its callback does.
 	_ = cty.Walk(v, func(p cty.Path, v cty.Value) (bool, error) {
 		if out == 0 && !v.IsKnown() {
-			out = r.config.WaitsFor(append(path.Copy(), p...))
+			out = r.waitsFor(append(path.Copy(), p...))
 		}
 		return out == 0, nil
 	})

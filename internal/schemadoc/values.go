@@ -9,6 +9,7 @@ func values() []Term {
 		{"data.TYPE.NAME", "What a data source has read: an object."},
 		{"each.key", "In blocks with for_each: the key of the element."},
 		{"each.value", "In blocks with for_each: the element."},
+		{"matrix.NAME", "In build blocks with a matrix: the value of the list of that name."},
 		{"path.cwd", "The working directory."},
 		{"path.root", "The template's folder, as it was given on the command line."},
 		{"packer.version", "The version of Packer that is served."},

@@ -51,6 +51,7 @@ func Language() []Block {
 				{Name: "type", Type: "type", Description: "The type that values are converted to. Default: the type of the default."},
 				{Name: "default", Type: "expression", Description: "The value when none is given. Only the function env can be used. Without it the variable has to be set."},
 				{Name: "sensitive", Type: "bool", Description: "Hide the value, and what is computed from it, in all output. Default false."},
+				{Name: "nullable", Type: "bool", Description: "With false, null stands for the default. Default true. Not in Packer."},
 			},
 			Blocks: []Block{{
 				Type: "validation", Repeated: true, Description: "A rule for the value.",
@@ -123,6 +124,14 @@ func build(forEach Argument) Block {
 			forEach,
 		},
 		Blocks: []Block{
+			{
+				Type: "matrix", Free: true,
+				Description: "Makes one build block for each combination of its lists: each argument is the name of a list and the list; `matrix.NAME` is the value. Not in Packer.",
+				Arguments: []Argument{
+					{Name: "exclude", Type: "expression", Description: "A list of objects: combinations that have all values of one of them are left out."},
+					{Name: "include", Type: "expression", Description: "A list of objects, each with a value for every list: combinations to add."},
+				},
+			},
 			{
 				Type: "source", Labels: []string{"reference"}, Repeated: true, Component: "builder",
 				Description: "Uses a source, with arguments that the source block does not set.",
