@@ -120,7 +120,7 @@ func postProcessorShapes(postProcessorType string) shapes {
 // machine, what is typed at boot.
 func machine() shapes {
 	return all(
-		lists("ssh_ciphers ssh_key_exchange_algorithms ssh_local_tunnels ssh_remote_tunnels boot_command cd_files floppy_dirs floppy_files iso_urls iso_paths"),
+		lists("ssh_ciphers ssh_host_key ssh_key_exchange_algorithms ssh_local_tunnels ssh_remote_tunnels boot_command cd_files floppy_dirs floppy_files iso_urls iso_paths"),
 		maplike("cd_content floppy_content http_content"))
 }
 
