@@ -111,7 +111,15 @@ func TestBuildDataIsNotKnownAtFirst(t *testing.T) {
 func FuzzRender(f *testing.F) {
 	f.Add("{{.Path}}{{build `ID`}}")
 	f.Add("{{range")
+	f.Add("{{ .Path }} {{.Missing}} {{- upper `x` | lower | clean_resource_name -}} {{`{{`}}")
+	f.Add("{{timestamp}} {{isotime `2006`}} {{uuid}} {{build_name}} {{build_type}} {{packer_version}} {{user `x`}} {{template_dir}} {{pwd}}")
+	f.Add("{{replace `a` `b` `ab` 1}} {{split `a-b` `-` 7}} {{env `X`}} {{strftime `%Y`}} {{build `PackerHTTPAddr`}}")
+	f.Add("{{printf `%999999999d` 1}}{{define `x`}}{{template `x`}}{{end}}{{index .Path 9}}")
+	early := vars
+	early.Build = nil // as before there is a machine
 	f.Fuzz(func(t *testing.T, text string) {
+		// It must not crash, whatever is known.
+		_, _ = Render(text, early, nil)
 		got, err := Render(text, vars, map[string]string{"Path": "p"})
 		if err == nil && !HasAction(text) && got != text {
 			t.Errorf("%q became %q", text, got)

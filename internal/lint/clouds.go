@@ -92,7 +92,8 @@ func eatsMemory(m *machine) *command {
 
 func fixedName(p *pass) {
 	for _, m := range p.machines {
-		name, replaces := "", []string{}
+		var name string
+		var replaces []string
 		switch m.kind {
 		case "amazon-ebs", "amazon-ebssurrogate", "amazon-instance", "amazon-chroot":
 			name, replaces = "ami_name", []string{"force_deregister", "skip_create_ami"}
@@ -154,9 +155,11 @@ func pausesFirst(m *machine) bool {
 	return m.has("pause_before_connecting", "pause_before_ssm")
 }
 
+var deprovision = regexp.MustCompile(`waagent[^\n]*deprovision`)
+
 func notDeprovisioned(p *pass) {
 	for _, m := range p.machines {
-		if m.build == nil || m.kind != "azure-arm" || m.isWindows() || m.opaque() || m.says(regexp.MustCompile(`waagent[^\n]*deprovision`)) {
+		if m.build == nil || m.kind != "azure-arm" || m.isWindows() || m.opaque() || m.says(deprovision) {
 			continue
 		}
 		if text, ok := m.text("os_type"); !ok || !strings.EqualFold(text, "linux") {

@@ -94,7 +94,7 @@ func Run(ctx context.Context, in Input, o Options) (*Result, error) {
 		}
 	}
 	chosen := o.chosen()
-	sup := readSuppressions(p.sources)
+	sup := readSuppressions(p.sources, p.isJSON)
 	var out []Finding
 	for _, f := range p.findings {
 		if !chosen(f.Rule) {

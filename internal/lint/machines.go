@@ -118,6 +118,8 @@ func setsMemory(m *machine) bool {
 
 var identity = regexp.MustCompile(`machine-id|sys-unconfig|virt-sysprep|cloud-init\s+clean|machineid`)
 
+var noMachineID = regexp.MustCompile(`\bapk |\bpkg install|\bpkg_add`)
+
 func machineID(p *pass) {
 	kinds := []string{"qemu", "vsphere-iso", "vsphere-clone", "proxmox-iso", "proxmox-clone"}
 	for _, m := range p.machines {
@@ -128,7 +130,7 @@ func machineID(p *pass) {
 			continue
 		}
 		// Alpine and BSD have no such file.
-		if m.says(regexp.MustCompile(`\bapk |\bpkg install|\bpkg_add`)) {
+		if m.says(noMachineID) {
 			continue
 		}
 		p.report(m.header(), "No step of %q empties /etc/machine-id.", m.source.Addr.Name)

@@ -51,6 +51,22 @@ type step struct {
 	opaque bool
 	// cleanup: it runs only after a failure.
 	cleanup bool
+	// said are the answers of says, since many machines may ask.
+	said map[*regexp.Regexp]bool
+}
+
+// says reports whether any of the step's scripts holds a text that the
+// expression matches.
+func (s *step) says(re *regexp.Regexp) bool {
+	found, known := s.said[re]
+	if !known {
+		found = slices.ContainsFunc(s.scripts, func(sc *script) bool { return re.MatchString(sc.text) })
+		if s.said == nil {
+			s.said = map[*regexp.Regexp]bool{}
+		}
+		s.said[re] = found
+	}
+	return found
 }
 
 // machine is one use of a source, or a source that nothing uses.
@@ -104,6 +120,11 @@ func newPass(in Input) *pass {
 		}
 	}
 	return p
+}
+
+// isJSON reports whether a file is written in JSON.
+func (p *pass) isJSON(name string) bool {
+	return strings.HasSuffix(name, ".json") || p.in.Template.Legacy != nil && p.templateFiles[name] && !strings.HasSuffix(name, ".hcl")
 }
 
 // report notes a finding of the rule that is running.
@@ -450,14 +471,7 @@ func (m *machine) opaque() bool {
 // says reports whether a script that runs on the machine holds a text that
 // the expression matches.
 func (m *machine) says(re *regexp.Regexp) bool {
-	for _, s := range m.steps {
-		for _, sc := range s.scripts {
-			if s.runsOnMachine() && re.MatchString(sc.text) {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.steps, func(s *step) bool { return s.runsOnMachine() && s.says(re) })
 }
 
 // shellCommands lists the commands that shell scripts run on the machine, in

@@ -79,6 +79,9 @@ func belongsTo(typ, accessor string) bool {
 }
 
 func missingPlugin(p *pass) {
+	if p.in.Template.Legacy != nil {
+		return // there is no place to list them
+	}
 	reported := map[string]bool{}
 	for _, u := range p.usedTypes() {
 		kind, typ := u.kind, u.typ

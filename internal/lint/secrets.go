@@ -30,7 +30,7 @@ func secretRules() []*Rule {
 		{
 			ID: "SEC103", Severity: diag.Warning, Title: "Secret variable that is not sensitive", check: insensitiveVariables,
 			Why:    "The variable's name says that it holds a secret, but it is not marked as one. Its value is then shown in logs, in diagnostics and by inspect.",
-			Advice: "Add sensitive = true to the variable. It needs a variable block of its own.",
+			Advice: "Add sensitive = true to the variable. It needs a variable block of its own; a legacy template lists it in sensitive-variables.",
 		},
 		{
 			ID: "SEC104", Severity: diag.Error, Title: "Secret as the default of a variable", check: secretDefaults,

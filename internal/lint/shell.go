@@ -174,7 +174,8 @@ func syntaxMistake(p *pass) {
 		if sc.wrong == nil || sc.prog != nil || sc.guessed || sc.shell == "" || sc.shell == "zsh" {
 			continue
 		}
-		text, line := sc.wrong.Error(), 1
+		var text string
+		var line int
 		switch e := sc.wrong.(type) {
 		case syntax.ParseError:
 			text, line = e.Text, int(e.Pos.Line())
@@ -415,10 +416,12 @@ func noUpdate(p *pass) {
 			if !s.runsOnMachine() {
 				continue
 			}
+			// Scripts have many ways to run it, such as functions of their own.
+			updated = updated || s.says(aptUpdate)
+			if updated {
+				break
+			}
 			for _, sc := range s.scripts {
-				// Scripts have many ways to run it, such as functions of
-				// their own.
-				updated = updated || aptUpdate.MatchString(sc.text)
 				for _, c := range sc.cmds {
 					switch {
 					case isApt(c) && c.sub() == "update", c.name == "add-apt-repository", c.name == "cloud-init" && c.has("package-update-upgrade-install"):

@@ -51,10 +51,10 @@ var mark = regexp.MustCompile(`(?:#|//|/\*)[#/*\s]*ingot:ignore(-file)?=([A-Za-z
 // jsonMark is how it starts in the text of a comment of JSON.
 var jsonMark = regexp.MustCompile(`^\s*ingot:ignore(-file)?=([A-Za-z0-9_,]+)[ \t]*(.*)`)
 
-func readSuppressions(sources map[string][]byte) suppressions {
+func readSuppressions(sources map[string][]byte, isJSON func(string) bool) suppressions {
 	out := suppressions{}
 	for name, src := range sources {
-		if strings.HasSuffix(name, ".json") {
+		if isJSON(name) {
 			out.readJSON(name, src)
 			continue
 		}

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"regexp"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -39,7 +38,7 @@ func (p *pass) references() map[string]bool {
 	out := map[string]bool{}
 	for name := range p.templateFiles {
 		src := p.sources[name]
-		if strings.HasSuffix(name, ".json") {
+		if p.isJSON(name) {
 			for _, m := range jsonReference.FindAllStringSubmatch(string(src), -1) {
 				if m[1] != "" {
 					out[m[1]+"."+m[2]] = true

@@ -175,9 +175,7 @@ func shortRestart(p *pass) {
 			if s.Type == "windows-update" {
 				long = true
 			}
-			for _, sc := range s.scripts {
-				long = long || updatesWindows.MatchString(sc.text)
-			}
+			long = long || s.says(updatesWindows)
 			if s.Type != "windows-restart" || !long {
 				continue
 			}

@@ -98,6 +98,42 @@ func TestRequestAndResponse(t *testing.T) {
 	}
 }
 
+// TestW57HTTPDataSource: an attempt has a time limit, a passing failure is tried
+// again, the headers of the response are the response's, and what is odd about
+// it is a finding of the template.
+func TestW57HTTPDataSource(t *testing.T) {
+	var calls atomic.Int32
+	release := make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		switch calls.Add(1) {
+		case 1:
+			<-release // longer than the time limit
+		case 2:
+			w.WriteHeader(http.StatusBadGateway)
+		default:
+			w.Header().Set("Content-Type", "application/octet-stream")
+			w.Header().Set("X-Reply", "yes")
+			fmt.Fprint(w, "text")
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	clock := new(noted)
+	v, diags := read(t, source(clock), map[string]cty.Value{
+		"url": cty.StringVal(url), "timeout": cty.StringVal("100ms"),
+		"request_headers": cty.MapVal(map[string]cty.Value{"X-Request": cty.StringVal("mine")}),
+	})
+	if diags.HasErrors() || calls.Load() != 3 || clock.slept.Load() == 0 {
+		t.Fatalf("%d attempts, waited %s: %v", calls.Load(), time.Duration(clock.slept.Load()), diags.Err())
+	}
+	headers := v.GetAttr("response_headers").AsValueMap()
+	if _, sent := headers["X-Request"]; sent || headers["X-Reply"] != cty.StringVal("yes") {
+		t.Errorf("response_headers = %#v", headers)
+	}
+	if len(diags) != 1 || diags[0].Severity != diag.Warning || !strings.Contains(diags[0].Detail, "application/octet-stream") {
+		t.Errorf("findings: %v", diags)
+	}
+}
+
 // TestRetries: passing failures are tried again, others and what must not be
 // sent twice are not.
 func TestRetries(t *testing.T) {
