@@ -104,7 +104,7 @@ func isArtifactRef(tr hcl.Traversal) bool {
 	return ok && (kind == "artifact" || kind == "artifacts")
 }
 
-const artifactRefused = "The artifact of another build is known when that has finished. It can be used in the arguments of sources, provisioners and post-processors of a build, and nowhere else."
+const artifactRefused = "The artifact of another build is known when that has finished. It can be used in the arguments of sources, provisioners and post-processors of a build, and nowhere else. Modules cannot use it."
 
 // artifact makes build.BLOCK.artifact or build.BLOCK.artifacts available.
 func (g *gatherer) artifact(tr hcl.Traversal) diag.List {

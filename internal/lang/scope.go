@@ -40,6 +40,12 @@ type Options struct {
 	// ReadData gives the value of a data source. The View is what its body
 	// is evaluated with. It is called for several at the same time.
 	ReadData func(ctx context.Context, d *template.Data, v *View) (cty.Value, diag.List)
+	// ReadModule gives the outputs of a module as an object. The View is what
+	// its arguments are evaluated with.
+	ReadModule func(ctx context.Context, m *template.Module, v *View) (cty.Value, diag.List)
+	// Call is set for the template of a module: the variables have the
+	// values of its arguments, and no others.
+	Call *ModuleCall
 	// WorkDir is path.cwd; empty is the process's working directory.
 	WorkDir string
 	// Home is what a leading ~ stands for in paths.
@@ -62,6 +68,7 @@ type Scope struct {
 	variables map[string]*promise
 	locals    map[string]*promise
 	data      map[string]map[string]*promise
+	modules   map[string]*promise
 	secrets   *secrets
 	// functions holds nothing but the functions; contexts are its children.
 	functions *hcl.EvalContext
@@ -148,6 +155,7 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 		variables: make(map[string]*promise, len(t.Variables)),
 		locals:    make(map[string]*promise, len(t.Locals)),
 		data:      map[string]map[string]*promise{},
+		modules:   make(map[string]*promise, len(t.Modules)),
 		functions: &hcl.EvalContext{Functions: o.Functions},
 		reading:   make(chan struct{}, mostAtOnce),
 		path: cty.ObjectVal(map[string]cty.Value{
@@ -179,6 +187,12 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 				}
 				return o.ReadData(ctx, d, s.View())
 			},
+		}
+	}
+	for _, m := range t.Modules {
+		s.modules[m.Name] = &promise{
+			address: "module." + m.Name, place: m.Range, refs: moduleRefs(m),
+			eval: func(ctx context.Context) (cty.Value, diag.List) { return o.ReadModule(ctx, m, s.View()) },
 		}
 	}
 	return s, diags

@@ -20,9 +20,9 @@ import (
 // processor's cores.
 const mostAtOnce = 64
 
-// Settle evaluates every local and data source, each once and after what it
-// refers to; those that do not depend on each other at the same time. The list
-// is in the order of the template, data sources first. When ctx ends, no more
+// Settle evaluates every local, data source and module, each once and after
+// what it refers to; those that do not depend on each other at the same time.
+// The list is in the order of the template, data sources first. When ctx ends, no more
 // are begun, and the list says how many are missing.
 func (s *Scope) Settle(ctx context.Context) diag.List {
 	var all []*promise
@@ -31,6 +31,9 @@ func (s *Scope) Settle(ctx context.Context) diag.List {
 	}
 	for _, l := range s.template.Locals {
 		all = append(all, s.locals[l.Name])
+	}
+	for _, m := range s.template.Modules {
+		all = append(all, s.modules[m.Name])
 	}
 	order := ordering{scope: s, groups: map[string]*promise{}}
 	for _, p := range all {
@@ -162,6 +165,11 @@ func (o *ordering) targets(tr hcl.Traversal) []*promise {
 			return one(o.group("local", s.locals))
 		}
 		return one(s.locals[first])
+	case "module":
+		if !named {
+			return one(o.group("module", s.modules))
+		}
+		return one(s.modules[first])
 	case "data":
 		if !named {
 			var out []*promise

@@ -36,6 +36,9 @@ func (s *Scope) setVariables() diag.List {
 	if s.template.Legacy != nil {
 		return s.setLegacyVariables()
 	}
+	if s.opts.Call != nil {
+		return s.setArguments(s.opts.Call)
+	}
 	values := map[string][]given{}
 	declared := make(map[string]bool, len(s.template.Variables))
 	for _, v := range s.template.Variables {
@@ -123,7 +126,7 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 			"The variable %q is not nullable, so its default cannot be null. Without a default it has to be set.", v.Name)...)
 	}
 	if val == cty.NilVal {
-		return cty.UnknownVal(want), append(diags, unset(v)...)
+		return cty.UnknownVal(want), append(diags, s.unset(v)...)
 	}
 	if diags.HasErrors() {
 		return cty.UnknownVal(want), diags
@@ -137,7 +140,11 @@ func (s *Scope) variable(v *template.Variable, values []given) (cty.Value, diag.
 	return val, diags
 }
 
-func unset(v *template.Variable) diag.List {
+func (s *Scope) unset(v *template.Variable) diag.List {
+	if c := s.opts.Call; c != nil {
+		return diag.In(c.Range, "Missing argument", "The module %q needs the argument %q, a variable without a default declared at %s:%d.",
+			c.Name, v.Name, v.Range.Filename, v.Range.Start.Line)
+	}
 	return diag.In(v.Range, UnsetVariable, "The variable %q has no default and was not given a value. Set it in one of these ways:\n"+
 		"  -var '%s=VALUE' on the command line\n"+
 		"  %s = VALUE in a file given with -var-file, or in a *.auto.pkrvars.hcl file of the template's folder\n"+

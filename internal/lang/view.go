@@ -96,6 +96,7 @@ func (v *View) Context() *hcl.EvalContext {
 			"local": all(s.locals),
 			"data":  cty.ObjectVal(data),
 			"path":  s.path, "packer": s.packer,
+			"module": all(s.modules),
 		}
 	})
 	all := s.functions.NewChild()
@@ -206,6 +207,8 @@ func (g *gatherer) add(tr hcl.Traversal) diag.List {
 		return g.named(tr, "local", root, s.locals)
 	case "data":
 		return g.dataSource(tr)
+	case "module":
+		return g.named(tr, "module", root, s.modules)
 	case "path":
 		return g.fixed(tr, root, s.path)
 	case "packer":

@@ -106,6 +106,12 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 	}
 	diags = append(diags, p.uses(ctx, b, content, view, blk)...)
 	for _, s := range content.Provisioners {
+		if s.Group {
+			steps, more := p.group(ctx, view, s, blk)
+			diags = append(diags, more...)
+			blk.provisioners = append(blk.provisioners, steps...)
+			continue
+		}
 		st, more := p.meta(ctx, view, s, blk)
 		diags = append(diags, more...)
 		blk.provisioners = append(blk.provisioners, st)
@@ -177,7 +183,7 @@ func (p *planner) legacyUse(ctx context.Context, view *lang.View, u *template.So
 		}
 	}
 	a := addr.Build{Source: addr.Source{Type: typ, Name: name}, TypeOnly: name == typ}
-	src := &source{Source: u.Source, addr: u.Source.Addr}
+	src := &source{Source: u.Source, owner: p, addr: u.Source.Addr}
 	return &use{a, src, nil, u.Range, name}, diags
 }
 
@@ -251,6 +257,13 @@ func (s *source) named(local string) addr.Source {
 // source finds the sources that a reference names. The group is never nil.
 func (p *planner) source(ref string, at hcl.Range) (*sourceGroup, diag.List) {
 	none := &sourceGroup{}
+	if strings.HasPrefix(ref, "module.") {
+		inner, rest, diags := p.inModule(ref, "source.TYPE.NAME", at)
+		if inner == nil {
+			return none, diags
+		}
+		return inner.source(rest, at)
+	}
 	if g, ok := p.sources.find(strings.TrimPrefix(ref, "source.")); ok {
 		return g, g.diags
 	}
@@ -258,7 +271,7 @@ func (p *planner) source(ref string, at hcl.Range) (*sourceGroup, diag.List) {
 	if err != nil {
 		return none, diag.In(at, "Invalid source reference", "%q does not name a source. Write \"source.TYPE.NAME\".", ref)
 	}
-	return none, diag.In(at, "Unknown source", "The template has no source block %q %q.%s", a.Type, a.Name, diag.Suggest(a.String(), "sources", p.sources.names()))
+	return none, diag.In(at, "Unknown source", "The %s has no source block %q %q.%s", p.what, a.Type, a.Name, diag.Suggest(a.String(), "sources", p.sources.names()))
 }
 
 // argument evaluates a meta-argument and converts it.

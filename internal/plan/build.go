@@ -84,7 +84,8 @@ func factNames(job component.Job) map[string]bool {
 // job evaluates the source's configuration, with what the build adds to it,
 // and plans it.
 func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others *lang.Artifacts) (component.Job, diag.List) {
-	builder, diags := p.builder(u.source.Addr.Type, u.source.TypeRange)
+	owner := u.source.owner
+	builder, diags := owner.builder(u.source.Addr.Type, u.source.TypeRange)
 	if builder == nil {
 		return nil, diags
 	}
@@ -92,9 +93,12 @@ func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others 
 	v.Source, v.Template, v.Artifacts = u.addr.Source, b.Template, others
 	v.Build = &lang.BuildData{Block: blk.name, FactsRefused: p.factsRefused()}
 	v.Roots = blk.roots
-	own := *v
-	own.Roots = u.source.roots
-	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range, View: &own}}
+	own := owner.scope.View()
+	own.Source, own.Template, own.Build, own.Roots = v.Source, v.Template, v.Build, u.source.roots
+	if owner == p {
+		own.Artifacts = others // a module does not know the builds
+	}
+	bodies := []lang.Body{{Body: u.source.Body, Header: u.source.Range, View: own}}
 	if p.isDynamic(u.source.Source) {
 		bodies[0].Body, diags = own.Expand(u.source.Body, builder.spec)
 		if diags.HasErrors() {
@@ -143,9 +147,15 @@ type binder struct {
 }
 
 // view is what a step is evaluated with; facts are nil while planning.
-func (b *binder) view(facts map[string]cty.Value) *lang.View {
-	v := b.scope.View()
-	v.Source, v.Template, v.Artifacts, v.Roots = b.use.addr.Source, b.build.Template, b.others, b.block.roots
+func (b *binder) view(s *step, facts map[string]cty.Value) *lang.View {
+	v := s.owner.scope.View()
+	v.Source, v.Template = b.use.addr.Source, b.build.Template
+	if s.owner == b.planner {
+		v.Artifacts = b.others // a module does not know the builds
+	}
+	if s.outer == nil {
+		v.Roots = b.block.roots
+	}
 	v.Build = &lang.BuildData{Block: b.block.name, Names: b.facts, AnyName: b.anyFact, Facts: facts}
 	if facts != nil {
 		v.Template.Build = factTexts(facts)
@@ -177,7 +187,7 @@ func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, 
 		Addr: a, Range: s.Range, PauseBefore: s.pause, Timeout: s.timeout,
 		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError,
 	}
-	c, diags := b.planner.provisioner(s.Type, s.TypeRange)
+	c, diags := s.owner.provisioner(s.Type, s.TypeRange)
 	if c == nil {
 		return out, diags
 	}
@@ -235,7 +245,7 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 		}
 		return planned, cfg, diags
 	}
-	v := b.view(nil)
+	v := b.view(s, nil)
 	planned, cfg, diags := evaluate(ctx, v)
 	if !v.UsedFacts {
 		return planned, func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, diags
@@ -245,7 +255,7 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 		if facts == nil {
 			facts = map[string]cty.Value{}
 		}
-		planned, _, found := evaluate(ctx, b.view(facts))
+		planned, _, found := evaluate(ctx, b.view(s, facts))
 		return planned, withoutRepeated(found, told)
 	}, cfg, diags
 }

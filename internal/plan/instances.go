@@ -17,6 +17,9 @@ import (
 // source is a source block, or one instance of a source block with for_each.
 type source struct {
 	*template.Source
+	// owner is who evaluates its body: the planner of the template that has
+	// the block.
+	owner *planner
 	// addr is the name that it is used by.
 	addr addr.Source
 	// group is the name of the block that it is an instance of, or zero.
@@ -51,7 +54,7 @@ func (p *planner) indexSources(ctx context.Context) diag.List {
 		g := &sourceGroup{block: s}
 		p.sources.groups[s.Addr.String()] = g
 		if s.ForEach == nil {
-			g.instances = []*source{{Source: s, addr: s.Addr}}
+			g.instances = []*source{{Source: s, owner: p, addr: s.Addr}}
 			continue
 		}
 		p.sources.repeated = append(p.sources.repeated, g)
@@ -77,7 +80,7 @@ func (p *planner) sourceInstances(ctx context.Context, s *template.Source) ([]*s
 	out := make([]*source, len(each))
 	for i, e := range each {
 		out[i] = &source{
-			Source: s, addr: addr.Source{Type: s.Addr.Type, Name: s.Addr.Name + "-" + e.Key}, group: s.Addr,
+			Source: s, owner: p, addr: addr.Source{Type: s.Addr.Type, Name: s.Addr.Name + "-" + e.Key}, group: s.Addr,
 			roots: map[string]cty.Value{"each": e.Object()},
 		}
 	}

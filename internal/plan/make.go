@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +46,10 @@ type Inputs struct {
 	WarnUndeclared bool
 	// Secrets is told every text that must not be printed.
 	Secrets func(string)
+	// FetchModule makes a module that is somewhere else available: of a
+	// source such as "git::https://...", it gives the folder and what the
+	// user should know. Without it only folders can be modules.
+	FetchModule func(ctx context.Context, source string) (dir string, notes []string, err error)
 	// Functions holds the readers of external values for the functions of
 	// the language; the rest of it is filled in from the fields above.
 	Functions funcs.Env
@@ -93,9 +98,13 @@ func Make(ctx context.Context, t *template.Template, in Inputs) (*Plan, diag.Lis
 type planner struct {
 	in       Inputs
 	template *template.Template
-	scope    *lang.Scope
-	sources  sourceIndex
-	dynamic  map[*template.Source]bool
+	// what names the template in sentences: "template", `module "x"`.
+	what  string
+	scope *lang.Scope
+	// called are the modules of the template, as far as they could be read.
+	called  map[string]*calledModule
+	sources sourceIndex
+	dynamic map[*template.Source]bool
 	// These are the components that were looked up, by kind and name, under
 	// lookup; nil for one that does not exist.
 	lookup         sync.Mutex
@@ -113,15 +122,28 @@ type found[C any] struct {
 	spec      *lang.Spec
 }
 
-// newPlanner evaluates what all builds share: variables, locals, data.
+// newPlanner evaluates what all builds share: variables, locals, data, modules.
 func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner, diag.List) {
+	l := moduleLoader{ctx: ctx, in: in}
+	called := l.load(t, nil)
+	p, diags := newScopePlanner(ctx, t, in, called, nil)
+	diags = append(append(l.diags, rootOnly(t)...), diags...)
+	return p, diags
+}
+
+// newScopePlanner is newPlanner for a template whose modules have been read.
+// Call is nil but for the template of a module.
+func newScopePlanner(ctx context.Context, t *template.Template, in Inputs, called map[string]*calledModule, call *lang.ModuleCall) (*planner, diag.List) {
 	p := &planner{
-		in: in, template: t,
+		in: in, template: t, what: "template", called: called,
 		dynamic:        map[*template.Source]bool{},
 		builders:       map[string]*found[component.Builder]{},
 		provisioners:   map[string]*found[component.Provisioner]{},
 		postProcessors: map[string]*found[component.PostProcessor]{},
 		dataSources:    map[string]*found[component.DataSource]{},
+	}
+	if call != nil {
+		p.what = fmt.Sprintf("module %q", call.Name)
 	}
 	table := funcs.Table(p.functionEnv(ctx))
 	scope, diags := lang.NewScope(t, lang.Options{
@@ -131,6 +153,8 @@ func newPlanner(ctx context.Context, t *template.Template, in Inputs) (*planner,
 		Environ:          in.Environ, VarFiles: in.VarFiles, Vars: in.Vars,
 		WarnUndeclared: in.WarnUndeclared,
 		ReadData:       p.readData,
+		ReadModule:     p.readModule,
+		Call:           call,
 		WorkDir:        in.WorkDir, Home: in.Home,
 		CoreVersion: in.CoreVersion,
 		Secrets:     in.Secrets,

@@ -18,6 +18,11 @@ import (
 // evaluated. They are the same for every source of the build.
 type step struct {
 	*template.Step
+	// owner is who evaluates its body: the planner of the template that has
+	// the block.
+	owner *planner
+	// outer is the use of the group that it belongs to, or nil.
+	outer           *step
 	name            string
 	only, except    []string
 	overrides       map[string]*lang.Override
@@ -34,6 +39,9 @@ func (s *step) address(chain, index int) addr.Step {
 
 // runsFor reports whether only and except let the step run for a source.
 func (s *step) runsFor(u *use) bool {
+	if s.outer != nil && !s.outer.runsFor(u) {
+		return false
+	}
 	listed := func(names []string) bool {
 		return slices.Contains(names, u.label()) || slices.Contains(names, u.group().String())
 	}
@@ -47,7 +55,7 @@ func (s *step) runsFor(u *use) bool {
 // to be known.
 func (p *planner) meta(ctx context.Context, v *lang.View, s *template.Step, blk *block) (*step, diag.List) {
 	m := metaReader{planner: p, ctx: ctx, view: v, attrs: s.Meta}
-	st := &step{Step: s}
+	st := &step{Step: s, owner: p}
 	if val, ok := m.value("name", cty.String); ok {
 		st.name = val.AsString()
 	}

@@ -83,11 +83,11 @@ func NewSurvey(ctx context.Context, t *template.Template, in Inputs) (*Survey, d
 	}
 
 	out := &Survey{}
-	sources := map[addr.Source]*SurveyedSource{}
+	sources := map[*template.Source]*SurveyedSource{}
 	for _, s := range t.SourceBlocks {
 		section := p.surveyBody(ctx, "", s.Addr, lang.Body{Body: s.Body, Header: s.Range}, nil, surveyedRoots(s.ForEach))
 		sourced := &SurveyedSource{s, section}
-		sources[s.Addr] = sourced
+		sources[s] = sourced
 		out.Sources = append(out.Sources, sourced)
 	}
 	for _, d := range t.Data {
@@ -104,7 +104,7 @@ func NewSurvey(ctx context.Context, t *template.Template, in Inputs) (*Survey, d
 
 // surveyInstances surveys a build block once, in its first instance, with the
 // sources that all instances use.
-func (p *planner) surveyInstances(ctx context.Context, b *template.Build, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {
+func (p *planner) surveyInstances(ctx context.Context, b *template.Build, sources map[*template.Source]*SurveyedSource) *SurveyedBuild {
 	instances, _ := p.instances(ctx, b)
 	if len(instances) == 0 {
 		inst := instance{roots: surveyedRoots(b.ForEach)}
@@ -144,10 +144,15 @@ func surveyedMatrix(m *template.Matrix) cty.Value {
 	return cty.ObjectVal(values)
 }
 
-func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block, sources map[addr.Source]*SurveyedSource) *SurveyedBuild {
+func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block, sources map[*template.Source]*SurveyedSource) *SurveyedBuild {
 	out := &SurveyedBuild{Build: b, Name: blk.name}
 	for _, u := range blk.uses {
-		use := &SurveyedUse{Addr: u.addr, Source: sources[u.source.Addr], use: u}
+		if src := u.source; sources[src.Source] == nil {
+			// It belongs to a module.
+			section := src.owner.surveyBody(ctx, "", src.Addr, lang.Body{Body: src.Body, Header: src.Range}, nil, surveyedRoots(src.ForEach))
+			sources[src.Source] = &SurveyedSource{src.Source, section}
+		}
+		use := &SurveyedUse{Addr: u.addr, Source: sources[u.source.Source], use: u}
 		if u.extra != nil {
 			use.Extra = p.surveyBody(ctx, blk.name, u.addr.Source, lang.Body{Body: u.extra.Body, Header: u.extra.Range}, nil, blk.roots)
 		}
@@ -160,7 +165,11 @@ func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block
 		seen = blk.uses[0].addr.Source
 	}
 	step := func(s *step) *SurveyedStep {
-		section := p.surveyBody(ctx, blk.name, seen, lang.Body{Body: s.Body, Header: s.Range}, s.Meta, blk.roots)
+		roots := blk.roots
+		if s.outer != nil {
+			roots = nil
+		}
+		section := s.owner.surveyBody(ctx, blk.name, seen, lang.Body{Body: s.Body, Header: s.Range}, s.Meta, roots)
 		return &SurveyedStep{Step: s.Step, Section: section, step: s}
 	}
 	for _, s := range blk.provisioners {

@@ -22,6 +22,7 @@ var buildSchema = &hcl.BodySchema{
 		{Type: "hcp_packer_registry"},
 		{Type: "from", LabelNames: []string{"name"}},
 		{Type: "matrix"},
+		{Type: "provisioners", LabelNames: []string{"name"}},
 	},
 }
 
@@ -38,6 +39,8 @@ var (
 		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "override"},
 		{Name: "pause_before"}, {Name: "timeout"}, {Name: "max_retries"}, {Name: "continue_on_error"},
 	}}
+	groupUseSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}}}
+
 	postProcessorMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "keep_input_artifact"},
 	}}
@@ -127,6 +130,10 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 			out.Uses = append(out.Uses, use)
 		case "provisioner":
 			step, more := newStep(addr.Provisioner, block)
+			diags = append(diags, more...)
+			out.Provisioners = append(out.Provisioners, step)
+		case "provisioners":
+			step, more := groupUse(block)
 			diags = append(diags, more...)
 			out.Provisioners = append(out.Provisioners, step)
 		case "error-cleanup-provisioner":
@@ -241,6 +248,16 @@ func sourceUse(b *hcl.Block) (*SourceUse, diag.List) {
 	}, diag.FromHCL(hclDiags)
 }
 
+// groupUse is a provisioners block inside a build block.
+func groupUse(b *hcl.Block) (*Step, diag.List) {
+	content, diags := Content(b.Body, groupUseSchema, "The use of a group of provisioners")
+	step := &Step{
+		Kind: addr.Provisioner, Group: true, Type: b.Labels[0], TypeRange: b.LabelRanges[0],
+		Meta: content.Attributes, Body: hcl.EmptyBody(), Range: b.DefRange,
+	}
+	return step, append(diags, onlyAndExcept(addr.Provisioner, step.Meta)...)
+}
+
 func newChain(b *hcl.Block) ([]*Step, diag.List) {
 	content, diags := Content(b.Body, chainSchema, "A post-processors block")
 	var chain []*Step
@@ -258,13 +275,18 @@ func newStep(kind addr.StepKind, b *hcl.Block) (*Step, diag.List) {
 		schema = postProcessorMeta
 	}
 	head, rest, hclDiags := b.Body.PartialContent(schema)
-	diags := diag.FromHCL(hclDiags)
-	if only, except := head.Attributes["only"], head.Attributes["except"]; only != nil && except != nil {
-		diags = append(diags, diag.In(except.Range, "Both only and except",
-			"A %s has either only (line %d) or except, not both. Remove one of them.", kind, only.Range.Start.Line)...)
-	}
+	diags := append(diag.FromHCL(hclDiags), onlyAndExcept(kind, head.Attributes)...)
 	return &Step{
 		Kind: kind, Type: b.Labels[0], TypeRange: b.LabelRanges[0],
 		Meta: head.Attributes, Body: rest, Range: b.DefRange,
 	}, diags
+}
+
+func onlyAndExcept(kind addr.StepKind, meta hcl.Attributes) diag.List {
+	only, except := meta["only"], meta["except"]
+	if only == nil || except == nil {
+		return nil
+	}
+	return diag.In(except.Range, "Both only and except",
+		"A %s has either only (line %d) or except, not both. Remove one of them.", kind, only.Range.Start.Line)
 }

@@ -24,6 +24,9 @@ var rootSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 	{Type: "build"},
 	{Type: "communicator", LabelNames: []string{"type", "name"}},
 	{Type: "hcp_packer_registry"},
+	{Type: "module", LabelNames: []string{"name"}},
+	{Type: "provisioners", LabelNames: []string{"name"}},
+	{Type: "output", LabelNames: []string{"name"}},
 }}
 
 // decoder fills a template from the bodies of its files.
@@ -66,6 +69,12 @@ func (d *decoder) file(body hcl.Body) diag.List {
 			d.t.SourceBlocks = append(d.t.SourceBlocks, &Source{Addr: a, ForEach: forEach, Body: body, Range: b.DefRange, TypeRange: b.LabelRanges[0]})
 		case "build":
 			diags = append(diags, d.build(b)...)
+		case "module":
+			diags = append(diags, d.module(b)...)
+		case "provisioners":
+			diags = append(diags, d.group(b)...)
+		case "output":
+			diags = append(diags, d.output(b)...)
 		case "communicator":
 			diags = append(diags, diag.WarnIn(b.DefRange, "The block has no effect",
 				"A communicator block is not used by anything. Set the communicator's arguments in the source blocks.")...)

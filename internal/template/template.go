@@ -31,6 +31,9 @@ type Template struct {
 	Data            []*Data
 	SourceBlocks    []*Source
 	Builds          []*Build
+	Modules         []*Module
+	Groups          []*Group
+	Outputs         []*Output
 
 	// Legacy is set for a legacy JSON template.
 	Legacy *Legacy
@@ -118,6 +121,39 @@ type Build struct {
 	body hcl.Body
 }
 
+// Module is a module block: another template whose sources, provisioner groups
+// and outputs this one uses.
+type Module struct {
+	Name string
+	// Source says where it is: a path that starts with "./" or "../" or is
+	// absolute, or "git::URL".
+	Source      string
+	SourceRange hcl.Range
+	// Args are the values of its variables.
+	Args  hcl.Attributes
+	Range hcl.Range
+}
+
+// Group is a provisioners block at the top of a template: provisioners that
+// builds run by its name.
+type Group struct {
+	Name string
+	// Steps is nil while dynamic blocks have to be expanded first, see
+	// Expand.
+	Steps []*Step
+	Range hcl.Range
+
+	body hcl.Body
+}
+
+// Output is an output block: a value that a module gives to who uses it.
+type Output struct {
+	Name      string
+	Expr      hcl.Expression
+	Sensitive bool
+	Range     hcl.Range
+}
+
 // Matrix is the matrix block of a build.
 type Matrix struct {
 	// Axes are the lists of values, as they were written.
@@ -153,9 +189,13 @@ type SourceUse struct {
 	ordinal int // among the uses of the build
 }
 
-// Step is a provisioner or post-processor block.
+// Step is a provisioner or post-processor block, or the use of a group of
+// provisioners.
 type Step struct {
-	Kind      addr.StepKind
+	Kind addr.StepKind
+	// Group says that Type is a reference to a Group, which runs here. Of
+	// Meta, only and except can be set; the body is empty.
+	Group     bool
 	Type      string
 	TypeRange hcl.Range
 	// Meta are the meta-arguments that are set, such as only and timeout.
