@@ -28,6 +28,7 @@ var layers = []struct {
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
+	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
 	{"builder", componentLayer, componentReason},
 	{"comm", componentLayer, componentReason},
 	{"provision", componentLayer, componentReason},

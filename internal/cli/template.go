@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
+	"ingot/internal/gitmodule"
 	"ingot/internal/lang/funcs"
 	"ingot/internal/legacy/fix"
 	"ingot/internal/plan"
@@ -134,7 +136,8 @@ func (a *app) loadBy(f templateFlags, secret func(string), read func(template.Op
 	t, diags := read(template.Options{CoreVersion: packerVersion, ConfigType: f.configType, Stdin: a.streams.In})
 	return t, plan.Inputs{
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
-		Start: a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
+		FetchModule: a.fetchModule(secret),
+		Start:       a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
 		Functions: funcs.Env{
 			Vault:      funcs.VaultFromEnv(os.LookupEnv),
 			Consul:     funcs.ConsulFromEnv(os.LookupEnv),
@@ -165,5 +168,21 @@ func (s *screen) diagnostics(l diag.List, sources map[string][]byte) {
 		resume := s.pause()
 		defer resume()
 		fmt.Fprintln(s.app.streams.Err, s.secrets.Redact(text.String()))
+	}
+}
+
+// fetchModule gives the folders of modules in repositories. They are kept in
+// the cache.
+func (a *app) fetchModule(secret func(string)) func(context.Context, string) (string, []string, error) {
+	return func(ctx context.Context, source string) (string, []string, error) {
+		for _, s := range gitmodule.Secrets(source) {
+			secret(s)
+		}
+		d, err := findDirs(a.getenv)
+		if err != nil {
+			return "", nil, err
+		}
+		store := gitmodule.Store{Dir: filepath.Join(d.Cache, "modules"), Environ: a.environ}
+		return store.Fetch(ctx, source)
 	}
 }

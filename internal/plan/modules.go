@@ -5,6 +5,7 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -32,14 +33,21 @@ type moduleLoader struct {
 	diags diag.List
 }
 
+// folder is where a template is.
+type folder struct {
+	shown string
+	// actual is by what it is known again.
+	actual string
+}
+
 // load reads the modules of a template and theirs. Parents are the folders of
 // the templates that lead to it, outermost first.
-func (l *moduleLoader) load(t *template.Template, parents []string) map[string]*calledModule {
+func (l *moduleLoader) load(t *template.Template, parents []folder) map[string]*calledModule {
 	out := make(map[string]*calledModule, len(t.Modules))
 	if len(t.Modules) == 0 {
 		return out
 	}
-	parents = append(parents[:len(parents):len(parents)], realDir(t.Resolve(t.Dir)))
+	parents = append(parents[:len(parents):len(parents)], folder{t.Dir, realDir(t.Resolve(t.Dir))})
 	for _, m := range t.Modules {
 		if c := l.loadOne(t, m, parents); c != nil {
 			out[m.Name] = c
@@ -60,15 +68,19 @@ func realDir(dir string) string {
 }
 
 // loadOne is nil when there is nothing to go on with.
-func (l *moduleLoader) loadOne(t *template.Template, m *template.Module, parents []string) *calledModule {
+func (l *moduleLoader) loadOne(t *template.Template, m *template.Module, parents []folder) *calledModule {
 	dir, ok := l.find(t, m)
 	if !ok {
 		return nil
 	}
 	actual := realDir(t.Resolve(dir))
-	if i := slices.Index(parents, actual); i >= 0 {
+	if i := slices.IndexFunc(parents, func(f folder) bool { return f.actual == actual }); i >= 0 {
+		var way []string
+		for _, f := range parents[i:] {
+			way = append(way, strconv.Quote(filepath.ToSlash(f.shown)))
+		}
 		l.diags = append(l.diags, diag.In(m.SourceRange, "Module uses itself",
-			"The module %q leads back to the folder %s, which is on the way to it: %s.", m.Name, dir, strings.Join(append(parents[i:], actual), " -> "))...)
+			"The module %q leads back to a folder that is on the way to it: %s.", m.Name, strings.Join(append(way, way[0]), " -> "))...)
 		return nil
 	}
 	child, diags := t.LoadModule(dir, l.in.CoreVersion)
@@ -182,6 +194,9 @@ func (p *planner) group(ctx context.Context, view *lang.View, use *template.Step
 	}
 	inside := owner.scope.View()
 	inside.Build = view.Build
+	// A group may serve builds with other sources than this one has.
+	anywhere := *blk
+	anywhere.unsure = true
 	steps := g.Steps
 	if steps == nil {
 		steps, more = g.Expand(func(body hcl.Body) hcl.Body { return dynblock.Expand(body, inside.Context()) })
@@ -189,7 +204,7 @@ func (p *planner) group(ctx context.Context, view *lang.View, use *template.Step
 	}
 	var out []*step
 	for _, s := range steps {
-		st, more := owner.meta(ctx, inside, s, blk)
+		st, more := owner.meta(ctx, inside, s, &anywhere)
 		diags = append(diags, more...)
 		st.owner, st.outer = owner, outer
 		out = append(out, st)

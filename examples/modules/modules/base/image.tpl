@@ -1,0 +1,2 @@
+${title}
+made from a template
