@@ -2,6 +2,7 @@ package lang
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -59,6 +60,7 @@ func (s *Scope) Outputs(ctx context.Context) (cty.Value, diag.List) {
 		diags = append(diags, more...)
 		if o.Sensitive {
 			s.secrets.root(val)
+			diags = append(diags, tooShort(val, fmt.Sprintf("output %q", o.Name), o.Range)...)
 			val = val.Mark(sensitive)
 		}
 		out[o.Name] = val
