@@ -120,6 +120,7 @@ waits for.
 
   ingot build .            build everything the templates in this folder describe
   ingot validate .         find mistakes without building
+  ingot plan .             show what a build would do
   ingot reap               remove what crashed runs left behind`,
 		SilenceErrors: true,
 		// The flags of the root are of no use in its usage line.

@@ -278,7 +278,7 @@ func attribute(a component.Attribute) Attribute {
 
 var (
 	lastSentence = regexp.MustCompile(`[.;] Default:? (.*?\S)(?:\.(?: |$)|$)`)
-	behindValue  = regexp.MustCompile("([^\\s,]+) \\(default\\)")
+	behindValue  = regexp.MustCompile(`([^\s,]+) \(default\)`)
 )
 
 // StatedDefault is the default that a description names, or "".
