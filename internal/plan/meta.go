@@ -135,10 +135,18 @@ func (m *metaReader) count(name string) int {
 	return int(n)
 }
 
-// names reads only or except and checks that the sources exist.
+// names reads only or except and checks that the sources exist. As in Packer,
+// an empty list is none.
 func (m *metaReader) names(name string, blk *block) []string {
 	val, ok := m.value(name, cty.List(cty.String))
 	if !ok {
+		return nil
+	}
+	if val.LengthInt() == 0 {
+		if name == "only" && m.template.Legacy == nil {
+			m.diags = append(m.diags, diag.WarnIn(m.attrs[name].Expr.Range(), "Empty only",
+				"An empty list restricts nothing: the step runs for every source. Remove the argument, or name the sources.")...)
+		}
 		return nil
 	}
 	known := blk.groupLabels()

@@ -255,10 +255,6 @@ func differs(name string) string {
 		return "names that HCL does not allow had to change"
 	case "comments":
 		return "comments inside of components are no settings that could be planned before"
-	case "only_empty":
-		return "an empty only means all builds, as in Packer; the plan of a template takes it for none"
-	case "variables_secret":
-		return "the plan of a legacy template wants a field of every secret"
 	case "run_values":
 		return "it has a random uuid"
 	}
