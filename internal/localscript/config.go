@@ -52,7 +52,7 @@ var systems = []string{"darwin", "freebsd", "linux", "openbsd", "solaris", "wind
 // Attributes describes Scripts for a schema.
 func Attributes() []component.Attribute {
 	command := component.String("command", "One line to run.")
-	command.Deprecated = "use inline, a list of lines"
+	command.Deprecated = "Use inline, a list of lines."
 	execute := component.Strings("execute_command", "The command that runs a script, as a list of arguments. {{.Script}} is the script's path and {{.Vars}} the environment variables.")
 	execute.Late = true
 	script := component.String("script", "Path of a script to run.")

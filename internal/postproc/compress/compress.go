@@ -31,7 +31,7 @@ func (postProcessor) Schema() component.Schema {
 	output.Late, output.Format = true, component.Path
 	format := component.String("format", "The format, such as \"tar.gz\", when output does not end with it.")
 	noEffect := func(name string) component.Attribute {
-		return component.Attribute{Name: name, Type: cty.String, Description: "Has no effect.", Deprecated: "it never had an effect: output and format decide the format"}
+		return component.Attribute{Name: name, Type: cty.String, Description: "Has no effect.", Deprecated: "It never had an effect: output and format decide the format."}
 	}
 	return component.Schema{
 		Description: "Packs the artifact's files into one compressed file.",
