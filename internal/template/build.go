@@ -33,6 +33,8 @@ var (
 
 	dynamicSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "dynamic", LabelNames: []string{"type"}}}}
 
+	registryBlocks = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "hcp_packer_registry"}}}
+
 	useSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "name"}}}
 
 	provisionerMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
@@ -47,7 +49,9 @@ var (
 )
 
 func (d *decoder) build(b *hcl.Block) diag.List {
-	out := &Build{Range: b.DefRange, body: b.Body, Nested: d.hasNested(b)}
+	out := &Build{Range: b.DefRange, body: b.Body, Nested: d.hasNested(b), registryTold: d.registryTold}
+	registries, _, _ := b.Body.PartialContent(registryBlocks) // what is wrong is found when they are read
+	d.registryTold = d.registryTold || len(registries.Blocks) > 0
 	head, _, hclDiags := b.Body.PartialContent(&hcl.BodySchema{Attributes: buildSchema.Attributes})
 	diags := diag.FromHCL(hclDiags)
 	out.Name, out.Description, out.Sources = head.Attributes["name"], head.Attributes["description"], head.Attributes["sources"]
@@ -160,7 +164,7 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 				diags = append(diags, diag.In(block.DefRange, "More than one hcp_packer_registry", "A build block has at most one hcp_packer_registry block.")...)
 				continue
 			}
-			diags = append(diags, registryNotServed(block.DefRange)...)
+			diags = append(diags, registryNotServed(block, b.registryTold)...)
 		case "from":
 			diags = append(diags, diag.WarnIn(block.DefRange, "The block has no effect",
 				"A from block is not used by anything. List the sources of the build in its argument sources.")...)

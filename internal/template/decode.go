@@ -34,6 +34,8 @@ type decoder struct {
 	t *Template
 	// declared is where each thing was declared first, by its address.
 	declared map[string]hcl.Range
+	// registryTold says that the warning about registries has been given.
+	registryTold bool
 }
 
 func (d *decoder) file(body hcl.Body) diag.List {
@@ -92,11 +94,27 @@ func (d *decoder) registry(b *hcl.Block) diag.List {
 			"A template has at most one hcp_packer_registry block outside of build blocks; the other one is at %s:%d.", first.Filename, first.Start.Line)
 	}
 	d.declared[b.Type] = b.DefRange
-	return registryNotServed(b.DefRange)
+	diags := registryNotServed(b, d.registryTold)
+	d.registryTold = true
+	return diags
 }
 
-func registryNotServed(at hcl.Range) diag.List {
-	return diag.WarnIn(at, "HCP Packer is not served", "Builds are not published to an HCP Packer registry. The block has no effect.")
+var registrySchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
+	{Name: "bucket_name"}, {Name: "description"}, {Name: "bucket_labels"}, {Name: "labels"}, {Name: "build_labels"}, {Name: "channels"},
+}}
+
+// registryNotServed checks the form of a registry block and warns about it,
+// unless another one was warned about.
+func registryNotServed(b *hcl.Block, told bool) diag.List {
+	content, diags := Content(b.Body, registrySchema, "A hcp_packer_registry block")
+	if labels := content.Attributes["labels"]; labels != nil && content.Attributes["bucket_labels"] != nil {
+		diags = append(diags, diag.In(labels.Range, "Both labels and bucket_labels", "The argument labels is the old name of bucket_labels. Remove it.")...)
+	}
+	if told {
+		return diags
+	}
+	return append(diags, diag.WarnIn(b.DefRange, "HCP Packer is not served",
+		"Builds are not published to an HCP Packer registry. A hcp_packer_registry block has no effect.")...)
 }
 
 var forEachSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "for_each"}}}

@@ -119,6 +119,9 @@ type Build struct {
 	Range  hcl.Range
 
 	body hcl.Body
+	// registryTold says that the warning about registries was given for an
+	// earlier block.
+	registryTold bool
 }
 
 // Module is a module block: another template whose sources, provisioner groups
