@@ -106,7 +106,7 @@ var registrySchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 // registryNotServed checks the form of a registry block and warns about it,
 // unless another one was warned about.
 func registryNotServed(b *hcl.Block, told bool) diag.List {
-	content, diags := Content(b.Body, registrySchema, "A hcp_packer_registry block")
+	content, diags := Content(b.Body, registrySchema, "An hcp_packer_registry block")
 	if labels := content.Attributes["labels"]; labels != nil && content.Attributes["bucket_labels"] != nil {
 		diags = append(diags, diag.In(labels.Range, "Both labels and bucket_labels", "The argument labels is the old name of bucket_labels. Remove it.")...)
 	}
@@ -114,7 +114,7 @@ func registryNotServed(b *hcl.Block, told bool) diag.List {
 		return diags
 	}
 	return append(diags, diag.WarnIn(b.DefRange, "HCP Packer is not served",
-		"Builds are not published to an HCP Packer registry. A hcp_packer_registry block has no effect.")...)
+		"Builds are not published to an HCP Packer registry. The block has no effect.")...)
 }
 
 var forEachSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "for_each"}}}

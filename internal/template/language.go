@@ -81,7 +81,7 @@ func Language() []Block {
 			Arguments:   []Argument{forEach},
 		},
 		build(forEach),
-		{Type: "hcp_packer_registry", Description: "Settings for an HCP Packer registry. It is read and has no effect: nothing is published there.", Free: true},
+		registryBlock(),
 		{Type: "communicator", Labels: []string{"type", "name"}, Repeated: true, Free: true, Description: "Has no effect, as in Packer, and gets a warning: the arguments of the communicator belong into the source."},
 	}
 }
@@ -160,8 +160,22 @@ func build(forEach Argument) Block {
 				},
 				Blocks: []Block{{Type: "content", Free: true, Description: "The body of each block; `ITERATOR.key` and `ITERATOR.value` are the element."}},
 			},
-			{Type: "hcp_packer_registry", Free: true, Description: "Settings for an HCP Packer registry. It is read and has no effect: nothing is published there."},
+			registryBlock(),
 			{Type: "from", Labels: []string{"name"}, Repeated: true, Free: true, Description: "Has no effect, as in Packer, and gets a warning."},
+		},
+	}
+}
+
+func registryBlock() Block {
+	return Block{
+		Type: "hcp_packer_registry", Description: "Settings for an HCP Packer registry. It is read and has no effect: nothing is published there.",
+		Arguments: []Argument{
+			{Name: "bucket_name", Type: "string", Description: "The name of the bucket."},
+			{Name: "description", Type: "string", Description: "What the bucket holds."},
+			{Name: "bucket_labels", Type: "map(string)", Description: "Labels of the bucket."},
+			{Name: "labels", Type: "map(string)", Description: "The old name of bucket_labels."},
+			{Name: "build_labels", Type: "map(string)", Description: "Labels of each build."},
+			{Name: "channels", Type: "list(string)", Description: "The channels to assign."},
 		},
 	}
 }
