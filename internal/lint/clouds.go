@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -45,8 +44,8 @@ func cloudRules() []*Rule {
 }
 
 var (
-	tinyTypes   = regexp.MustCompile(`(?i)^(t[234][a-z]*\.nano|t1\.micro|f1-micro|standard_b1ls|basic_a0|standard_a0)$`)
-	small1G     = regexp.MustCompile(`(?i)^(t[234][a-z]*\.micro|e2-micro|standard_b1s)$`)
+	tinyTypes   = pattern(`(?i)^(t[234][a-z]*\.nano|t1\.micro|f1-micro|standard_b1ls|basic_a0|standard_a0)$`)
+	small1G     = pattern(`(?i)^(t[234][a-z]*\.micro|e2-micro|standard_b1s)$`)
 	memoryEater = []string{"npm", "yarn", "pnpm", "cargo", "mvn", "gradle", "composer", "webpack", "go", "docker", "dnf", "make", "cmake", "gcc", "g++", "bazel"}
 )
 
@@ -58,11 +57,11 @@ func smallMachine(p *pass) {
 			for _, text := range list {
 				switch {
 				case m.kind == "qemu":
-				case tinyTypes.MatchString(text):
+				case tinyTypes().MatchString(text):
 					p.report(a.Expr.Range(), "%s has about half a gigabyte.", text)
-				case small1G.MatchString(text) && m.isWindows():
+				case small1G().MatchString(text) && m.isWindows():
 					p.report(a.Expr.Range(), "%s has 1 GB, and the machine runs Windows.", text)
-				case small1G.MatchString(text):
+				case small1G().MatchString(text):
 					if c := eatsMemory(m); c != nil {
 						p.report(a.Expr.Range(), "%s has 1 GB, and %s, at %s:%d, needs more.", text, c.name, c.script.file, c.script.at(c.pos, c.end).Start.Line)
 					}
@@ -108,13 +107,13 @@ func fixedName(p *pass) {
 		if a == nil || slices.ContainsFunc(replaces, func(r string) bool { return m.is(r) || isUnknown(m.arg(r)) }) {
 			continue
 		}
-		if text, ok := p.written(a); ok && !action.MatchString(text) && !strings.Contains(text, "{{") {
+		if text, ok := p.written(a); ok && !action().MatchString(text) && !strings.Contains(text, "{{") {
 			p.report(a.Expr.Range(), "Every build makes an image of the name %q.", text)
 		}
 	}
 }
 
-var waitsForStart = regexp.MustCompile(`cloud-init\s+status|boot-finished|lock-frontend|DPkg::Lock::Timeout|Dpkg::Lock::Timeout|systemd-run[^\n]*--wait|apt-daily`)
+var waitsForStart = pattern(`cloud-init\s+status|boot-finished|lock-frontend|DPkg::Lock::Timeout|Dpkg::Lock::Timeout|systemd-run[^\n]*--wait|apt-daily`)
 
 func cloudInitRace(p *pass) {
 	for _, m := range p.machines {
@@ -133,7 +132,7 @@ func cloudInitRace(p *pass) {
 				continue
 			}
 			for _, sc := range s.scripts {
-				if waitsForStart.MatchString(sc.text) {
+				if waitsForStart().MatchString(sc.text) {
 					break steps
 				}
 				for _, c := range sc.cmds {
@@ -155,11 +154,11 @@ func pausesFirst(m *machine) bool {
 	return m.has("pause_before_connecting", "pause_before_ssm")
 }
 
-var deprovision = regexp.MustCompile(`waagent[^\n]*deprovision`)
+var deprovision = pattern(`waagent[^\n]*deprovision`)
 
 func notDeprovisioned(p *pass) {
 	for _, m := range p.machines {
-		if m.build == nil || m.kind != "azure-arm" || m.isWindows() || m.opaque() || m.says(deprovision) {
+		if m.build == nil || m.kind != "azure-arm" || m.isWindows() || m.opaque() || m.says(deprovision()) {
 			continue
 		}
 		if text, ok := m.text("os_type"); !ok || !strings.EqualFold(text, "linux") {

@@ -3,7 +3,6 @@ package lint
 import (
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -66,7 +65,7 @@ func latestImage(p *pass) {
 		if !m.isContainer() {
 			continue
 		}
-		if text, ok := m.text("image"); ok && m.kind == "docker" && !action.MatchString(text) && movesByTag(text) {
+		if text, ok := m.text("image"); ok && m.kind == "docker" && !action().MatchString(text) && movesByTag(text) {
 			p.report(m.arg("image").Expr.Range(), "The image %q has no fixed version.", text)
 		}
 		// Other kinds of base than a registry's are files and folders.
@@ -142,20 +141,20 @@ func isLocalHost(host string) bool {
 }
 
 var (
-	weakPrefix = regexp.MustCompile(`(?i)^(md5|sha1):`)
-	weakHex    = regexp.MustCompile(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})$`)
+	weakPrefix = pattern(`(?i)^(md5|sha1):`)
+	weakHex    = pattern(`^(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{40})$`)
 )
 
 func weakChecksum(p *pass) {
 	for _, m := range p.machines {
 		text, ok := m.text("iso_checksum")
-		if ok && (weakPrefix.MatchString(text) || weakHex.MatchString(text)) {
+		if ok && (weakPrefix().MatchString(text) || weakHex().MatchString(text)) {
 			p.report(m.arg("iso_checksum").Expr.Range(), "This is an MD5 or SHA-1 checksum.")
 		}
 	}
 }
 
-var movingName = regexp.MustCompile(`(?i)(^|[-_.])(latest|current|nightly)([-_.]|$)`)
+var movingName = pattern(`(?i)(^|[-_.])(latest|current|nightly)([-_.]|$)`)
 
 func movingISO(p *pass) {
 	for _, m := range p.machines {
@@ -174,7 +173,7 @@ func movingISO(p *pass) {
 					continue
 				}
 				parts := strings.Split(strings.ToLower(path.Dir(u.Path)), "/")
-				moving := movingName.MatchString(path.Base(u.Path))
+				moving := movingName().MatchString(path.Base(u.Path))
 				for _, w := range []string{"current", "latest", "daily", "current-live", "daily-live", "nightly", "snapshots"} {
 					moving = moving || slices.Contains(parts, w)
 				}

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -25,16 +24,16 @@ type launch struct {
 const scriptMark = "INGOT_SCRIPT_PATH"
 
 // scriptAction is the action that stands for the script's path.
-var scriptAction = regexp.MustCompile(`\{\{-?\s*\.(Path|Script|Command)\s*-?\}\}`)
+var scriptAction = pattern(`\{\{-?\s*\.(Path|Script|Command)\s*-?\}\}`)
 
 // variablesAction is the action that stands for environment variables.
-var variablesAction = regexp.MustCompile(`\{\{-?\s*\.(Vars|EnvVarFile)\s*-?\}\}`)
+var variablesAction = pattern(`\{\{-?\s*\.(Vars|EnvVarFile)\s*-?\}\}`)
 
 // launchOf reads an execute_command.
 func launchOf(text string) launch {
-	text = scriptAction.ReplaceAllString(text, scriptMark)
-	text = variablesAction.ReplaceAllString(text, "")
-	text = action.ReplaceAllString(text, placeholder)
+	text = scriptAction().ReplaceAllString(text, scriptMark)
+	text = variablesAction().ReplaceAllString(text, "")
+	text = action().ReplaceAllString(text, placeholder)
 	f, err := parseShell(text, syntax.LangBash)
 	if err != nil {
 		return launch{}

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -116,21 +115,21 @@ func setsMemory(m *machine) bool {
 	return false
 }
 
-var identity = regexp.MustCompile(`machine-id|sys-unconfig|virt-sysprep|cloud-init\s+clean|machineid`)
+var identity = pattern(`machine-id|sys-unconfig|virt-sysprep|cloud-init\s+clean|machineid`)
 
-var noMachineID = regexp.MustCompile(`\bapk |\bpkg install|\bpkg_add`)
+var noMachineID = pattern(`\bapk |\bpkg install|\bpkg_add`)
 
 func machineID(p *pass) {
 	kinds := []string{"qemu", "vsphere-iso", "vsphere-clone", "proxmox-iso", "proxmox-clone"}
 	for _, m := range p.machines {
-		if m.build == nil || !slices.Contains(kinds, m.kind) || len(m.steps) == 0 || m.communicator() != "ssh" || m.isWindows() || m.opaque() || m.says(identity) {
+		if m.build == nil || !slices.Contains(kinds, m.kind) || len(m.steps) == 0 || m.communicator() != "ssh" || m.isWindows() || m.opaque() || m.says(identity()) {
 			continue
 		}
-		if text, ok := m.text("shutdown_command"); ok && identity.MatchString(text) {
+		if text, ok := m.text("shutdown_command"); ok && identity().MatchString(text) {
 			continue
 		}
 		// Alpine and BSD have no such file.
-		if m.says(noMachineID) {
+		if m.says(noMachineID()) {
 			continue
 		}
 		p.report(m.header(), "No step of %q empties /etc/machine-id.", m.source.Addr.Name)

@@ -443,7 +443,7 @@ func (m *machine) installs() bool {
 	return false
 }
 
-var windowsName = regexp.MustCompile(`(?i)^(win|windows)`)
+var windowsName = pattern(`(?i)^(win|windows)`)
 
 // isWindows reports whether the machine runs Windows, as far as that shows.
 func (m *machine) isWindows() bool {
@@ -451,7 +451,7 @@ func (m *machine) isWindows() bool {
 		return true
 	}
 	for _, name := range []string{"os_type", "guest_os_type", "os"} {
-		if text, ok := m.text(name); ok && windowsName.MatchString(text) {
+		if text, ok := m.text(name); ok && windowsName().MatchString(text) {
 			return true
 		}
 	}

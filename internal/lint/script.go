@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -261,13 +260,13 @@ func (p *pass) innerLine(at hcl.Range, i, n int) hcl.Range {
 // syntaxBash is the dialect that texts of unknown shells are read in.
 const syntaxBash = syntax.LangBash
 
-var action = regexp.MustCompile(`\{\{[^{}]*\}\}`)
+var action = pattern(`\{\{[^{}]*\}\}`)
 
 // sketch is the text of an expression, with a placeholder for what is not
 // known or secret. Exact reports whether it holds none.
 func sketch(a *lang.Argument, expr hcl.Expression) (text string, exact bool) {
 	if text, ok := plainText(a.Part(expr)); ok {
-		filled := action.ReplaceAllString(text, placeholder)
+		filled := action().ReplaceAllString(text, placeholder)
 		return filled, filled == text
 	}
 	switch x := expr.(type) {

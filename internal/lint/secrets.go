@@ -2,7 +2,6 @@ package lint
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -139,7 +138,7 @@ func (p *pass) written(a *lang.Argument) (string, bool) {
 		return "", false
 	}
 	text, ok := plainText(a.Value)
-	if !ok || action.MatchString(text) {
+	if !ok || action().MatchString(text) {
 		return "", false
 	}
 	return text, true
@@ -246,7 +245,7 @@ func writtenCredentials(p *pass) {
 				continue
 			}
 			p.hide(a.Expr.Range())
-			if !token.MatchString(text) {
+			if !token().MatchString(text) {
 				p.report(a.Expr.Range(), "The argument %q holds a secret as plain text.", a.Name)
 			}
 		}
@@ -295,25 +294,25 @@ func secretDefaults(p *pass) {
 			continue // it calls a function
 		}
 		text, ok := plainText(val)
-		if !ok || val.Type() != cty.String || !looksSecret(text) || action.MatchString(text) {
+		if !ok || val.Type() != cty.String || !looksSecret(text) || action().MatchString(text) {
 			continue
 		}
 		p.hide(v.Default.Range())
-		if !token.MatchString(text) {
+		if !token().MatchString(text) {
 			p.report(v.Default.Range(), "The default of the variable %q is written out.", v.Name)
 		}
 	}
 }
 
 // token is the form of keys and tokens that cannot be anything else.
-var token = regexp.MustCompile(`\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{22,}|\bglpat-[A-Za-z0-9_-]{20,}|` +
+var token = pattern(`\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36,}|\bgithub_pat_[A-Za-z0-9_]{22,}|\bglpat-[A-Za-z0-9_-]{20,}|` +
 	`\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}|\b[sr]k_live_[0-9a-zA-Z]{16,}|\bnpm_[A-Za-z0-9]{36}\b|\bhvs\.[A-Za-z0-9_-]{24,}|` +
 	`\bdckr_pat_[A-Za-z0-9_-]{20,}|AccountKey=[A-Za-z0-9+/]{60,}={0,2}|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----`)
 
 func tokensInText(p *pass) {
 	for name, src := range p.sources {
 		text := string(src)
-		for _, at := range token.FindAllStringIndex(text, -1) {
+		for _, at := range token().FindAllStringIndex(text, -1) {
 			found := text[at[0]:at[1]]
 			if strings.Contains(found, "EXAMPLE") {
 				continue // the keys in the documentation of AWS
@@ -398,8 +397,8 @@ func (p *pass) commandArguments() []commandText {
 				continue
 			}
 			text, _ := rawSketch(a)
-			text = variablesAction.ReplaceAllString(text, "")
-			text = action.ReplaceAllString(text, placeholder)
+			text = variablesAction().ReplaceAllString(text, "")
+			text = action().ReplaceAllString(text, placeholder)
 			f, err := parseShell(text, syntaxBash)
 			if err != nil {
 				continue
@@ -433,7 +432,7 @@ func passwordsInCommands(p *pass) {
 	}
 }
 
-var userInfo = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^/@:\s]*:([^/@\s]+)@`)
+var userInfo = pattern(`^[a-z][a-z0-9+.-]*://[^/@:\s]*:([^/@\s]+)@`)
 
 // passwordOf finds a password that a command is given literally.
 func passwordOf(c *command) (secret, how string) {
@@ -462,7 +461,7 @@ func passwordOf(c *command) (secret, how string) {
 		if i+1 < len(c.args) {
 			next = c.args[i+1]
 		}
-		if m := userInfo.FindStringSubmatch(a.text); m != nil && !strings.Contains(m[1], "$") {
+		if m := userInfo().FindStringSubmatch(a.text); m != nil && !strings.Contains(m[1], "$") {
 			return m[1], c.name + " is given a URL with a password in it."
 		}
 		switch {
@@ -491,7 +490,7 @@ func secretsInEnvironment(p *pass) {
 			return
 		}
 		p.hideText(at, value)
-		if !token.MatchString(value) {
+		if !token().MatchString(value) {
 			p.report(at, "The environment variable %s is set to a secret as plain text.", name)
 		}
 	}
@@ -518,7 +517,7 @@ func secretsInEnvironment(p *pass) {
 	}
 }
 
-var changeWithName = regexp.MustCompile(`(?i)^\s*(ENV|LABEL|ARG)\s+"?([A-Za-z_][A-Za-z0-9_.-]*)"?[ =]\s*(\S.*)$`)
+var changeWithName = pattern(`(?i)^\s*(ENV|LABEL|ARG)\s+"?([A-Za-z_][A-Za-z0-9_.-]*)"?[ =]\s*(\S.*)$`)
 
 func secretsInChanges(p *pass) {
 	for _, m := range p.machines {
@@ -535,7 +534,7 @@ func secretsInChanges(p *pass) {
 		}
 		for _, e := range a.Elements() {
 			text, _ := sketch(e, e.Expr)
-			m := changeWithName.FindStringSubmatch(text)
+			m := changeWithName().FindStringSubmatch(text)
 			if m == nil || !isSecretName(m[2]) {
 				continue
 			}
@@ -641,7 +640,7 @@ func removedLater(steps []*step, dst string, names []string) bool {
 	return false
 }
 
-var authorizedKeysText = regexp.MustCompile(`authorized_keys`)
+var authorizedKeysText = pattern(`authorized_keys`)
 
 func authorizedKeys(p *pass) {
 	for _, m := range p.machines {
@@ -649,7 +648,7 @@ func authorizedKeys(p *pass) {
 			continue
 		}
 		if m.is("ssh_clear_authorized_keys") || isUnknown(m.arg("ssh_clear_authorized_keys")) || m.has("ssh_keypair_name", "ssh_private_key_file", "ssh_password") ||
-			m.is("ssh_agent_auth") || m.opaque() || m.says(authorizedKeysText) {
+			m.is("ssh_agent_auth") || m.opaque() || m.says(authorizedKeysText()) {
 			continue
 		}
 		p.report(m.header(), "authorized_keys of the image %q will hold the key of the build.", m.source.Addr.Name)

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -305,7 +304,7 @@ func (p *pass) assumesYes() bool {
 	return false
 }
 
-var optionVariable = regexp.MustCompile(`(?i)(opt|flag|arg|yes|not_known)`)
+var optionVariable = pattern(`(?i)(opt|flag|arg|yes|not_known)`)
 
 func asksBeforeInstall(p *pass) {
 	if p.assumesYes() {
@@ -325,7 +324,7 @@ func asks(c *command) string {
 	}
 	for _, a := range c.args {
 		for _, name := range a.params {
-			if optionVariable.MatchString(name) {
+			if optionVariable().MatchString(name) {
 				return ""
 			}
 		}
@@ -407,7 +406,7 @@ func installsByApt(c *command) bool {
 	return false
 }
 
-var aptUpdate = regexp.MustCompile(`\bapt[a-z-]*\b[^\n]*\bupdate\b|\bapt_update\b|\bupdate_apt\b`)
+var aptUpdate = pattern(`\bapt[a-z-]*\b[^\n]*\bupdate\b|\bapt_update\b|\bupdate_apt\b`)
 
 func noUpdate(p *pass) {
 	for _, m := range p.machines {
@@ -417,7 +416,7 @@ func noUpdate(p *pass) {
 				continue
 			}
 			// Scripts have many ways to run it, such as functions of their own.
-			updated = updated || s.says(aptUpdate)
+			updated = updated || s.says(aptUpdate())
 			if updated {
 				break
 			}
@@ -756,7 +755,7 @@ func turnsOff(c *command) string {
 	return ""
 }
 
-var openMode = regexp.MustCompile(`^0?777$|^(a|ugo)?[+=]rwx$|^[ao]+\+w$|^[ao]\+rwx$`)
+var openMode = pattern(`^0?777$|^(a|ugo)?[+=]rwx$|^[ao]+\+w$|^[ao]\+rwx$`)
 
 func worldWritable(p *pass) {
 	for c := range p.commands {
@@ -765,7 +764,7 @@ func worldWritable(p *pass) {
 		}
 		mode := c.sub()
 		// "chmod +rwx" is cut down by the umask.
-		if openMode.MatchString(mode) && mode != "+rwx" && mode != "=rwx" {
+		if openMode().MatchString(mode) && mode != "+rwx" && mode != "=rwx" {
 			p.report(c.script.at(c.pos, c.end), "chmod %s lets everybody write.", mode)
 		}
 	}

@@ -2,7 +2,6 @@ package lint
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -46,10 +45,10 @@ type suppression struct {
 type suppressions map[string][]*suppression
 
 // mark is how a suppression starts inside a comment.
-var mark = regexp.MustCompile(`(?:#|//|/\*)[#/*\s]*ingot:ignore(-file)?=([A-Za-z0-9_,]+)[ \t]*([^\r\n]*)`)
+var mark = pattern(`(?:#|//|/\*)[#/*\s]*ingot:ignore(-file)?=([A-Za-z0-9_,]+)[ \t]*([^\r\n]*)`)
 
 // jsonMark is how it starts in the text of a comment of JSON.
-var jsonMark = regexp.MustCompile(`^\s*ingot:ignore(-file)?=([A-Za-z0-9_,]+)[ \t]*(.*)`)
+var jsonMark = pattern(`^\s*ingot:ignore(-file)?=([A-Za-z0-9_,]+)[ \t]*(.*)`)
 
 func readSuppressions(sources map[string][]byte, isJSON func(string) bool) suppressions {
 	out := suppressions{}
@@ -68,7 +67,7 @@ func (s suppressions) readLines(name string, src []byte) {
 	lines := strings.SplitAfter(string(src), "\n")
 	offset := 0
 	for i, text := range lines {
-		if m := mark.FindStringSubmatchIndex(text); m != nil {
+		if m := mark().FindStringSubmatchIndex(text); m != nil {
 			at := hcl.Range{
 				Filename: name,
 				Start:    hcl.Pos{Line: i + 1, Column: m[0] + 1, Byte: offset + m[0]},
@@ -127,7 +126,7 @@ func (s suppressions) jsonComment(name string, owner, v *jsondoc.Node, top bool)
 		if text.Kind != jsondoc.String {
 			continue
 		}
-		m := jsonMark.FindStringSubmatch(text.Text)
+		m := jsonMark().FindStringSubmatch(text.Text)
 		if m == nil {
 			continue
 		}

@@ -1,8 +1,6 @@
 package lint
 
 import (
-	"regexp"
-
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
@@ -29,7 +27,7 @@ func templateRules() []*Rule {
 	}
 }
 
-var jsonReference = regexp.MustCompile("\\b(var|local)\\.([A-Za-z_][A-Za-z0-9_-]*)|\\b(user)\\s+\\\\?[`'\"]([^`'\"\\\\]+)")
+var jsonReference = pattern("\\b(var|local)\\.([A-Za-z_][A-Za-z0-9_-]*)|\\b(user)\\s+\\\\?[`'\"]([^`'\"\\\\]+)")
 
 // references are the variables and locals that the template's files refer to,
 // as "var.NAME" and "local.NAME"; "var.*" when all of them are referred to at
@@ -39,7 +37,7 @@ func (p *pass) references() map[string]bool {
 	for name := range p.templateFiles {
 		src := p.sources[name]
 		if p.isJSON(name) {
-			for _, m := range jsonReference.FindAllStringSubmatch(string(src), -1) {
+			for _, m := range jsonReference().FindAllStringSubmatch(string(src), -1) {
 				if m[1] != "" {
 					out[m[1]+"."+m[2]] = true
 				} else {
@@ -58,7 +56,7 @@ func (p *pass) references() map[string]bool {
 		}
 		collectReferences(body, out)
 		// Template actions in strings have variables of their own.
-		for _, m := range jsonReference.FindAllStringSubmatch(string(src), -1) {
+		for _, m := range jsonReference().FindAllStringSubmatch(string(src), -1) {
 			if m[3] != "" {
 				out["var."+m[4]] = true
 			}

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -73,11 +72,11 @@ func plainWinRM(p *pass) {
 	}
 }
 
-var sysprep = regexp.MustCompile(`(?i)sysprep|generalize|ec2launch|ec2config|InitializeInstance\.ps1|GCESysprep`)
+var sysprep = pattern(`(?i)sysprep|generalize|ec2launch|ec2config|InitializeInstance\.ps1|GCESysprep`)
 
 func notGeneralised(p *pass) {
 	for _, m := range p.machines {
-		if m.build == nil || !m.isWindows() || m.opaque() || m.says(sysprep) {
+		if m.build == nil || !m.isWindows() || m.opaque() || m.says(sysprep()) {
 			continue
 		}
 		if m.kind != "azure-arm" && m.kind != "amazon-ebs" && m.kind != "googlecompute" {
@@ -106,15 +105,15 @@ func (p *pass) windowsScripts(yield func(*script) bool) {
 }
 
 var (
-	restartLine = regexp.MustCompile(`(?im)^[ \t]*(?:&[ \t]*)?(?:Restart-Computer\b|(?:[A-Z]:\\Windows\\System32\\)?shutdown(?:\.exe)?[ \t][^\r\n]*[-/]r\b)[^\r\n]*`)
-	delayed     = regexp.MustCompile(`(?i)[-/]t[ \t]+([6-9]\d|\d{3,})`)
+	restartLine = pattern(`(?im)^[ \t]*(?:&[ \t]*)?(?:Restart-Computer\b|(?:[A-Z]:\\Windows\\System32\\)?shutdown(?:\.exe)?[ \t][^\r\n]*[-/]r\b)[^\r\n]*`)
+	delayed     = pattern(`(?i)[-/]t[ \t]+([6-9]\d|\d{3,})`)
 )
 
 func windowsRestart(p *pass) {
 	for sc := range p.windowsScripts {
-		for _, at := range restartLine.FindAllStringIndex(sc.text, -1) {
+		for _, at := range restartLine().FindAllStringIndex(sc.text, -1) {
 			line := sc.text[at[0]:at[1]]
-			if delayed.MatchString(line) || strings.Contains(strings.ToLower(line), "-asjob") {
+			if delayed().MatchString(line) || strings.Contains(strings.ToLower(line), "-asjob") {
 				continue
 			}
 			codes, complete := texts(sc.step.Section.Argument("valid_exit_codes"))
@@ -127,14 +126,14 @@ func windowsRestart(p *pass) {
 	}
 }
 
-var errorPreference = regexp.MustCompile(`(?i)\$?ErrorActionPreference\s*=\s*["']?Stop|Set-Variable[^\n]*ErrorActionPreference|\$LASTEXITCODE|-ErrorAction\s+["']?Stop|-EA\s+["']?Stop`)
+var errorPreference = pattern(`(?i)\$?ErrorActionPreference\s*=\s*["']?Stop|Set-Variable[^\n]*ErrorActionPreference|\$LASTEXITCODE|-ErrorAction\s+["']?Stop|-EA\s+["']?Stop`)
 
 func powershellErrors(p *pass) {
 	for sc := range p.windowsScripts {
-		if sc.shell != "powershell" || errorPreference.MatchString(sc.text) || sc.guessed {
+		if sc.shell != "powershell" || errorPreference().MatchString(sc.text) || sc.guessed {
 			continue
 		}
-		if text, set, known := executeCommand(sc.step.Section); set && (!known || errorPreference.MatchString(text)) {
+		if text, set, known := executeCommand(sc.step.Section); set && (!known || errorPreference().MatchString(text)) {
 			continue
 		}
 		if powershellStatements(sc.text) < 2 {
@@ -166,7 +165,7 @@ func powershellStatements(text string) int {
 	return n
 }
 
-var updatesWindows = regexp.MustCompile(`(?i)Install-WindowsUpdate|Get-WindowsUpdate|PSWindowsUpdate|Install-WindowsFeature|Add-WindowsFeature|Enable-WindowsOptionalFeature|\bwusa(\.exe)?\b|\bdism(\.exe)?\b`)
+var updatesWindows = pattern(`(?i)Install-WindowsUpdate|Get-WindowsUpdate|PSWindowsUpdate|Install-WindowsFeature|Add-WindowsFeature|Enable-WindowsOptionalFeature|\bwusa(\.exe)?\b|\bdism(\.exe)?\b`)
 
 func shortRestart(p *pass) {
 	for _, m := range p.machines {
@@ -175,7 +174,7 @@ func shortRestart(p *pass) {
 			if s.Type == "windows-update" {
 				long = true
 			}
-			long = long || s.says(updatesWindows)
+			long = long || s.says(updatesWindows())
 			if s.Type != "windows-restart" || !long {
 				continue
 			}
