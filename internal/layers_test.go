@@ -29,6 +29,9 @@ var layers = []struct {
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
+	{"media", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders that attach media to machines"},
+	{"fileserver", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines fetch files"},
+	{"fetch", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that download files; the command line lists its cache"},
 	{"builder", componentLayer, componentReason},
 	{"comm", componentLayer, componentReason},
 	{"provision", componentLayer, componentReason},
@@ -54,7 +57,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile", "fileid"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile", "fileid", "media", "fileserver", "fetch"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 
