@@ -159,7 +159,7 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 		functions: &hcl.EvalContext{Functions: o.Functions},
 		reading:   make(chan struct{}, mostAtOnce),
 		path: cty.ObjectVal(map[string]cty.Value{
-			"cwd": cty.StringVal(filepath.ToSlash(cwd)), "root": cty.StringVal(filepath.ToSlash(t.Dir)),
+			"cwd": cty.StringVal(filepath.ToSlash(cwd)), "root": cty.StringVal(filepath.ToSlash(rootDir(t, o, cwd))),
 		}),
 		packer: cty.ObjectVal(map[string]cty.Value{"version": cty.StringVal(o.CoreVersion)}),
 	}
@@ -196,6 +196,16 @@ func NewScope(t *template.Template, o Options) (*Scope, diag.List) {
 		}
 	}
 	return s, diags
+}
+
+// rootDir is path.root. That of a module is absolute: a path below it then
+// means the same to functions, which start in the template's folder, and to
+// components, which start in the working directory.
+func rootDir(t *template.Template, o Options, cwd string) string {
+	if o.Call == nil || filepath.IsAbs(t.Dir) {
+		return t.Dir
+	}
+	return filepath.Join(cwd, t.Dir)
 }
 
 func (s *Scope) local(l *template.Local) func(context.Context) (cty.Value, diag.List) {

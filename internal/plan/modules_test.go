@@ -133,7 +133,7 @@ provisioners "hardening" {
   }
 }
 output "image" {
-  value       = local.image
+  value       = "${local.image}${file("${path.root}/empty")}${file("empty")}"
   description = "Name of the image."
 }
 output "deep" {
@@ -141,6 +141,7 @@ output "deep" {
   sensitive = false
 }
 `,
+	"modules/base/empty": "",
 	"modules/inner/inner.pkr.hcl": `
 variable "root" {}
 provisioners "deepest" {
@@ -177,6 +178,7 @@ func TestModules(t *testing.T) {
 		t.Fatal(diags.Err())
 	}
 	want(t, "builds", names(p), []string{"b.fake.own", "b.fake.debian", "b.fake.local-x", "b.fake.local-y"})
+	root := filepath.ToSlash(in.WorkDir) + "/modules/"
 	own, debian, localY := p.Builds[0], p.Builds[1], p.Builds[3]
 	wantValue(t, "output", attr(t, own.Job, "image"), cty.StringVal("base:img-V:M base:img-V:M"))
 	wantValue(t, "image", attr(t, debian.Job, "image"), cty.StringVal("base:img-V:M"))
@@ -184,7 +186,7 @@ func TestModules(t *testing.T) {
 	wantValue(t, "labels", attr(t, debian.Job, "labels"), cty.MapVal(map[string]cty.Value{
 		"source": cty.StringVal("debian"), "block": cty.StringVal("b"), "data": cty.StringVal("value of of img-V"),
 	}))
-	wantValue(t, "second", attr(t, localY.Job, "image"), cty.StringVal("Yfrom modules/base, in modules/inner"))
+	wantValue(t, "second", attr(t, localY.Job, "image"), cty.StringVal("Yfrom "+root+"base, in "+root+"inner"))
 	wantValue(t, "addition", attr(t, localY.Job, "tags"), list("local-y"))
 
 	steps := func(b *plan.Build) []string {
@@ -209,9 +211,9 @@ func TestModules(t *testing.T) {
 		}
 		return out
 	}
-	want(t, "steps of own", steps(own), []string{"first,x", "harden,img-V,i,modules/base,own", "tidy up,rm V,i"})
+	want(t, "steps of own", steps(own), []string{"first,x", "harden,img-V,i," + root + "base,own", "tidy up,rm V,i"})
 	want(t, "steps of debian", steps(debian), []string{
-		"first,x", "harden,img-V,i,modules/base,debian,for-img-V", "n0,x", "n1,x", "deepest,modules/base",
+		"first,x", "harden,img-V,i," + root + "base,debian,for-img-V", "n0,x", "n1,x", "deepest," + root + "base",
 	})
 	want(t, "place", filepath.ToSlash(own.Provisioners[1].Range.Filename), "modules/base/provisioners.pkr.hcl")
 }
