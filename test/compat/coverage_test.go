@@ -39,6 +39,16 @@ var accessors = []string{
 	"build.name", "build.ID", "build.PackerRunUUID",
 }
 
+// components are what the description says that Packer has built in, with the
+// components of its docker plugin.
+var components = []string{
+	"source docker", "source file", "source null", "data http", "data null",
+	"provisioner breakpoint", "provisioner file", "provisioner shell", "provisioner shell-local", "provisioner sleep",
+	"post-processor artifice", "post-processor checksum", "post-processor compress", "post-processor docker-import",
+	"post-processor docker-push", "post-processor docker-save", "post-processor docker-tag", "post-processor manifest",
+	"post-processor shell-local",
+}
+
 // legacyKeys are the keys of legacy JSON templates.
 var legacyKeys = []string{
 	"min_packer_version", "description", "variables", "sensitive-variables", "builders", "provisioners",
@@ -87,6 +97,7 @@ func TestCoverage(t *testing.T) {
 	}{
 		{"function", functions, seen.functions},
 		{"block or argument", languageBlocks, seen.blocks},
+		{"component", components, seen.blocks},
 		{"accessor", accessors, seen.accessors},
 		{"key of legacy templates", legacyKeys, seen.keys},
 		{"template call", templateCalls, seen.calls},
@@ -162,6 +173,9 @@ func (seen *coverage) native(text []byte) {
 			seen.accessor(n.Traversal)
 		case *hclsyntax.Block:
 			seen.blocks[n.Type] = true
+			if len(n.Labels) > 0 {
+				seen.blocks[n.Type+" "+n.Labels[0]] = true
+			}
 			for name := range n.Body.Attributes {
 				seen.blocks[n.Type+"."+name] = true
 			}
