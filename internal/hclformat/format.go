@@ -49,7 +49,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // partSize is about how long the parts of a text are. The cost of the lexer's
 // and the formatter's memory grows faster than the text, and parts can be worked
 // on at the same time.
-const partSize = 64 << 10
+const partSize = 16 << 10
 
 // formatParts formats a long text in parts. It is not ok when some part is not
 // a sequence of blocks and attributes by itself, either because the text has
