@@ -81,6 +81,31 @@ func Language() []Block {
 			Arguments:   []Argument{forEach},
 		},
 		build(forEach),
+		{
+			Type: "module", Labels: []string{"name"}, Repeated: true, Free: true,
+			Description: "Takes sources, groups of provisioners and outputs from another folder of templates; the other arguments are the module's variables. `module.NAME.OUTPUT` is an output. Not in Packer.",
+			Arguments: []Argument{{
+				Name: "source", Type: "string", Required: true,
+				Description: "A folder, as in `./modules/base`, or a Git repository, as in `git::https://HOST/PATH.git//FOLDER?ref=v1`.",
+			}},
+		},
+		{
+			Type: "provisioners", Labels: []string{"name"}, Repeated: true,
+			Description: "A group of provisioners that build blocks run by its name. Not in Packer.",
+			Blocks: []Block{{
+				Type: "provisioner", Labels: []string{"type"}, Repeated: true, Component: "provisioner",
+				Description: "Changes the machine. Provisioners run in order.", Arguments: provisionerArguments(),
+			}},
+		},
+		{
+			Type: "output", Labels: []string{"name"}, Repeated: true,
+			Description: "A value that a template has for those that use it as a module. Not in Packer.",
+			Arguments: []Argument{
+				{Name: "value", Type: "expression", Required: true, Description: "The value."},
+				{Name: "description", Type: "string", Description: "What the value is for."},
+				{Name: "sensitive", Type: "bool", Description: "Hide the value, and what is computed from it, in all output. Default false."},
+			},
+		},
 		registryBlock(),
 		{Type: "communicator", Labels: []string{"type", "name"}, Repeated: true, Free: true, Description: "Has no effect, as in Packer, and gets a warning: the arguments of the communicator belong into the source."},
 	}
@@ -94,23 +119,31 @@ func forEachArgument() Argument {
 	}
 }
 
-func build(forEach Argument) Block {
-	step := []Argument{
+// stepArguments are the meta-arguments of all steps.
+func stepArguments() []Argument {
+	return []Argument{
 		{Name: "name", Type: "string", Description: "A label for output. -except knows a post-processor by it."},
 		{Name: "only", Type: "list(string)", Description: "The sources of the build that the step is for, as `TYPE.NAME`. Default: all."},
 		{Name: "except", Type: "list(string)", Description: "The sources of the build that the step is not for. Either only or except."},
 	}
-	provisioner := append(step[:len(step):len(step)],
+}
+
+func provisionerArguments() []Argument {
+	return append(stepArguments(),
 		Argument{Name: "override", Type: "expression", Description: "Other arguments for single sources: an object with the names of sources (without their type), and for each an object with arguments."},
 		Argument{Name: "pause_before", Type: "string", Description: "Time to wait first, such as `10s`."},
 		Argument{Name: "timeout", Type: "string", Description: "Longest time for one attempt, such as `5m`; the pause does not count. Default: no limit."},
 		Argument{Name: "max_retries", Type: "number", Description: "How many more attempts to make after a failed one. Default 0."},
 		Argument{Name: "continue_on_error", Type: "bool", Description: "Report a failure and go on with the build. Default false."},
 	)
+}
+
+func build(forEach Argument) Block {
+	step, provisioner := stepArguments(), provisionerArguments()
 	postProcessor := Block{
 		Type: "post-processor", Labels: []string{"type"}, Repeated: true, Component: "post-processor",
 		Description: "Does something with the artifact of the build.",
-		Arguments: append(step[:len(step):len(step)],
+		Arguments: append(stepArguments(),
 			Argument{Name: "keep_input_artifact", Type: "bool", Description: "Keep what came in. Default: what the post-processor does by itself."}),
 	}
 	chain := postProcessor
@@ -140,6 +173,11 @@ func build(forEach Argument) Block {
 			{
 				Type: "provisioner", Labels: []string{"type"}, Repeated: true, Component: "provisioner",
 				Description: "Changes the machine. Provisioners run in order.", Arguments: provisioner,
+			},
+			{
+				Type: "provisioners", Labels: []string{"group"}, Repeated: true,
+				Description: "Runs a group of provisioners at this place: `NAME` of this template, or `module.MODULE.NAME`. Not in Packer.",
+				Arguments:   []Argument{step[1], step[2]},
 			},
 			{
 				Type: "error-cleanup-provisioner", Labels: []string{"type"}, Component: "provisioner",
