@@ -106,6 +106,18 @@ func isArtifactRef(tr hcl.Traversal) bool {
 
 const artifactRefused = "The artifact of another build is known when that has finished. It can be used in the arguments of sources, provisioners and post-processors of a build, and nowhere else. Modules cannot use it."
 
+// RefuseArtifacts finds the references to artifacts of other builds among those
+// of something that decides what is to be run.
+func RefuseArtifacts(refs []hcl.Traversal) diag.List {
+	var diags diag.List
+	for _, tr := range refs {
+		if tr.RootName() == "build" && isArtifactRef(tr) {
+			diags = append(diags, diag.In(tr.SourceRange(), "Artifact not known here", artifactRefused)...)
+		}
+	}
+	return diags
+}
+
 // artifact makes build.BLOCK.artifact or build.BLOCK.artifacts available.
 func (g *gatherer) artifact(tr hcl.Traversal) diag.List {
 	a := g.view.Artifacts

@@ -101,6 +101,10 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 	view.Build = &lang.BuildData{Block: blk.name, FactsRefused: p.factsRefused()}
 	content := b.Content
 	if content == nil {
+		if more := lang.RefuseArtifacts(b.DynamicRefs()); more != nil {
+			blk.broken = true
+			return blk, append(diags, more...)
+		}
 		content, more = b.Expand(func(body hcl.Body) hcl.Body { return dynblock.Expand(body, view.Context()) })
 		diags = append(diags, more...)
 	}

@@ -89,3 +89,27 @@ func HasDynamic(body hcl.Body) bool {
 	}
 	return false
 }
+
+// DynamicRefs lists what the collections and labels of the dynamic blocks in a
+// build block refer to. Of a build in JSON that cannot be seen beforehand.
+func (b *Build) DynamicRefs() []hcl.Traversal {
+	native, ok := b.body.(*hclsyntax.Body)
+	if !ok {
+		return nil
+	}
+	return dynamicRefs(native, nil)
+}
+
+func dynamicRefs(body *hclsyntax.Body, out []hcl.Traversal) []hcl.Traversal {
+	for _, block := range body.Blocks {
+		if block.Type == "dynamic" {
+			for _, name := range []string{"for_each", "labels"} {
+				if a := block.Body.Attributes[name]; a != nil {
+					out = append(out, a.Expr.Variables()...)
+				}
+			}
+		}
+		out = dynamicRefs(block.Body, out)
+	}
+	return out
+}
