@@ -102,6 +102,10 @@ type (
 	Message struct{ Text string }
 	// Problem is text for the user about something that went wrong.
 	Problem struct{ Text string }
+	// Trace is what only those want to know who look for the cause of
+	// something, such as a request to a server of ours. It is in the log and
+	// in the stream of events, not on the screen.
+	Trace struct{ Text string }
 	// Warning is something the user should know but that stops nothing.
 	Warning struct{ Summary, Detail string }
 	// Output is one line that a command printed, without its line end.
@@ -157,6 +161,7 @@ func (StepStarted) event()      {}
 func (StepEnded) event()        {}
 func (Message) event()          {}
 func (Problem) event()          {}
+func (Trace) event()            {}
 func (Warning) event()          {}
 func (Output) event()           {}
 func (Progress) event()         {}

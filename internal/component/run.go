@@ -37,6 +37,11 @@ type Run struct {
 	Template gotmpl.Vars
 	// Sensitive marks a value as secret from now on: no sink prints it.
 	Sensitive func(value string)
+	// AtEnd registers what of this process, such as a server, is to be stopped
+	// when the build is done with its machine, whatever has become of it; the
+	// last one registered is stopped first. stop returns when it has stopped,
+	// and promptly. What can outlive the process is acquired from Journal.
+	AtEnd func(stop func())
 }
 
 // Emit is short for r.Events.Emit.

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -28,7 +29,9 @@ type build struct {
 	rt   component.Run
 	book *journal.Book
 
-	facts map[string]cty.Value
+	facts  map[string]cty.Value
+	endsMu sync.Mutex
+	ends   []func() // what AtEnd was given; guarded by endsMu
 	// leave is set when -on-error says that resources stay as they are.
 	leave bool
 }
@@ -98,6 +101,27 @@ func (b *build) makeRun(events component.Sink, dir string) component.Run {
 		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, Events: events, Prompt: o.Prompt,
 		WorkDir: dir, CacheDir: o.CacheDir, Clock: o.Clock, Limits: o.Limits,
 		Force: o.Force, Debug: o.Debug, Template: b.plan.Template, Sensitive: o.Sensitive,
+		AtEnd: func(stop func()) {
+			b.endsMu.Lock()
+			defer b.endsMu.Unlock()
+			b.ends = append(b.ends, stop)
+		},
+	}
+}
+
+// end stops what belongs to the machine in this process, newest first.
+func (b *build) end() {
+	for {
+		b.endsMu.Lock()
+		n := len(b.ends)
+		if n == 0 {
+			b.endsMu.Unlock()
+			return
+		}
+		stop := b.ends[n-1]
+		b.ends = b.ends[:n-1]
+		b.endsMu.Unlock()
+		stop()
 	}
 }
 
@@ -139,6 +163,7 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 			return nil, diags.Err()
 		}
 	}
+	defer b.end()
 	defer func() {
 		if comm != nil {
 			comm.Close()

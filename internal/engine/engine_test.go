@@ -82,9 +82,17 @@ type job struct {
 	boot    func(ctx context.Context) error
 	capture func(ctx context.Context) error
 	tidy    bool
+	servers bool
 }
 
-func (j *job) Prepare(context.Context, component.Run) error { j.s.note("prepare"); return nil }
+func (j *job) Prepare(_ context.Context, r component.Run) error {
+	j.s.note("prepare")
+	if j.servers {
+		r.AtEnd(func() { j.s.note("stop-first") })
+		r.AtEnd(func() { j.s.note("stop-second") })
+	}
+	return nil
+}
 func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, error) {
 	j.s.note("boot")
 	if _, err := j.s.acquire(ctx, r, "machine"); err != nil {
@@ -278,6 +286,26 @@ func TestCommunicatorFinishes(t *testing.T) {
 	s.run(t, context.Background(), nil, b)
 	if strings.Contains(s.said(), "finish") {
 		t.Errorf("said %s", s.said())
+	}
+}
+
+// Ensure that what runs in this process for a machine stops, newest first, before
+// the machine is released, whatever has become of the build.
+func TestServersStopAtTheEnd(t *testing.T) {
+	for _, fail := range []bool{false, true} {
+		s := newStage()
+		b := s.build(s.step("one", nil))
+		j := b.Job.(*job)
+		j.servers = true
+		want := "prepare boot one capture stop-second stop-first reap(machine)"
+		if fail {
+			j.boot = func(context.Context) error { return errors.New("no machine") }
+			want = "prepare boot stop-second stop-first reap(machine)"
+		}
+		s.run(t, context.Background(), nil, b)
+		if s.said() != want {
+			t.Errorf("got  %s\nwant %s", s.said(), want)
+		}
 	}
 }
 

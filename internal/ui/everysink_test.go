@@ -111,7 +111,7 @@ func TestW44SecretsInEverySink(t *testing.T) {
 			around := "before " + text + " after"
 			events = append(events,
 				component.Output{Stream: component.Stdout, Line: around}, component.Output{Stream: component.Stderr, Line: text},
-				component.Message{Text: around}, component.Warning{Summary: around, Detail: text}, component.Problem{Text: around},
+				component.Message{Text: around}, component.Warning{Summary: around, Detail: text}, component.Problem{Text: around}, component.Trace{Text: around},
 				component.StepEnded{Err: errors.New(around)})
 		}
 		for name, s := range sinks(t, red) {

@@ -30,6 +30,8 @@ func typeOf(e component.Event) string {
 		return "message"
 	case component.Problem:
 		return "problem"
+	case component.Trace:
+		return "trace"
 	case component.Warning:
 		return "warning"
 	case component.Output:
@@ -106,6 +108,8 @@ func writeFields(o fields, s *component.Stamped) {
 	case component.Message:
 		o.str("text", e.Text)
 	case component.Problem:
+		o.str("text", e.Text)
+	case component.Trace:
 		o.str("text", e.Text)
 	case component.Warning:
 		o.str("summary", e.Summary)

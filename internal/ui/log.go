@@ -69,6 +69,8 @@ func (l *Log) Handle(s component.Stamped) {
 	}
 	level := slog.LevelInfo
 	switch s.Event.(type) {
+	case component.Trace:
+		level = slog.LevelDebug
 	case component.Output, component.Progress, component.Waiting, component.Message:
 		level = slog.LevelDebug
 		if l.screen {

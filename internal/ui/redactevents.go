@@ -221,6 +221,9 @@ func (c *compiled) event(e component.Event) component.Event {
 	case component.Problem:
 		e.Text = c.text(e.Text)
 		return e
+	case component.Trace:
+		e.Text = c.text(e.Text)
+		return e
 	case component.Warning:
 		e.Summary, e.Detail = c.redact(e.Summary), c.text(e.Detail)
 		return e

@@ -78,6 +78,7 @@ func NewRun(t testing.TB) (component.Run, *MemoryJournal, *Events) {
 		Limits:    retry.NewLimits(4),
 		Template:  gotmpl.Vars{BuildName: "test", BuildType: "null", CoreVersion: "1.16.0", Start: time.Now()},
 		Sensitive: func(string) {},
+		AtEnd:     t.Cleanup,
 	}, journal, events
 }
 
