@@ -94,6 +94,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
 		Parallel: f.parallel, OnError: onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, Sensitive: screen.secrets.Add, Release: steps.release,
+		Explain: screen.explain,
 	})
 	if errors.As(err, new(errInterrupted)) {
 		err = exitError{exitFailure} // the second interrupt has been answered
@@ -166,6 +167,8 @@ type screen struct {
 	prompt  component.Prompter
 	secrets *ui.Redactor
 	colors  ui.ColorMode
+	// sources is the text of the template that is built, for showing lines.
+	sources map[string][]byte
 	closers []func() error
 }
 

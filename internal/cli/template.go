@@ -92,6 +92,7 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 	in.EvaluateData = why.build || f.evaluateData
 	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
 	p, more := plan.Make(ctx, t, in)
+	s.sources = t.Sources
 	diags = append(diags, more...)
 	if !why.build || diags.HasErrors() {
 		diags = append(diags, outdated(t)...)
@@ -145,6 +146,20 @@ func (a *app) loadBy(f templateFlags, secret func(string), read func(template.Op
 			Parameters: funcs.ParameterStoreFromEnv(os.LookupEnv, time.Now),
 		},
 	}, append(f.withoutEffect(), diags...), nil
+}
+
+// explain is findings as text for an event: with their lines for people, in one
+// line each for programs.
+func (s *screen) explain(l diag.List) string {
+	var text strings.Builder
+	if s.json != nil || s.machine != nil {
+		for _, d := range s.secrets.Diagnostics(l) {
+			fmt.Fprintln(&text, d.Error())
+		}
+	} else {
+		_ = diag.Format(&text, l, s.sources, diag.FormatOptions{Redact: s.secrets.Redact}) // a Builder takes everything
+	}
+	return strings.TrimRight(text.String(), "\n")
 }
 
 // diagnostics prints findings in the form that the screen has: text on the

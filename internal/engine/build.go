@@ -87,9 +87,8 @@ func (b *build) bind(ctx context.Context, made plan.Made) error {
 		return nil
 	}
 	bound, diags := b.plan.Bind(ctx, made)
-	warn(b.rt, diags)
-	if diags.HasErrors() {
-		return diags.Err()
+	if err := b.refuse(b.rt, diags); err != nil {
+		return err
 	}
 	b.plan = bound
 	return nil
@@ -157,10 +156,8 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 		artifact *component.Artifact
 	)
 	if pre, ok := job.(component.Preflighter); ok {
-		diags := pre.Preflight(ctx, b.rt)
-		warn(b.rt, diags)
-		if diags.HasErrors() {
-			return nil, diags.Err()
+		if err := b.refuse(b.rt, pre.Preflight(ctx, b.rt)); err != nil {
+			return nil, err
 		}
 	}
 	defer b.end()
@@ -294,6 +291,19 @@ func (b *build) release() error {
 }
 
 // warn emits the warnings among findings.
+// refuse says what is wrong with a configuration and returns it as an error;
+// nil when nothing is.
+func (b *build) refuse(r component.Run, l diag.List) error {
+	warn(r, l)
+	if l = l.Errors(); len(l) == 0 {
+		return nil
+	}
+	if b.o.Explain != nil {
+		r.Emit(component.Problem{Text: b.o.Explain(l)})
+	}
+	return l.Err()
+}
+
 func warn(r component.Run, l diag.List) {
 	for _, d := range l.Warnings() {
 		r.Emit(component.Warning{Summary: d.Summary, Detail: d.Detail})

@@ -15,6 +15,7 @@ import (
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
+	"ingot/internal/diag"
 	"ingot/internal/journal"
 	"ingot/internal/plan"
 	"ingot/internal/retry"
@@ -65,6 +66,10 @@ type Options struct {
 	// TempDir is where the run's private folder is made; "" is the system's.
 	TempDir  string
 	CacheDir string
+	// Explain writes out what is wrong with a configuration that could be
+	// evaluated only now, with the lines of the template. When nil, it is
+	// only the error of the step.
+	Explain func(diag.List) string
 	// Sensitive marks a text as secret.
 	Sensitive func(string)
 	// Release ends when the user does not want to wait for the release of

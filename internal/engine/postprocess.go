@@ -116,8 +116,7 @@ func (b *build) runPostStep(ctx context.Context, step *plan.PostStep, in *compon
 		use component.InputUse
 	)
 	transform, diags := step.Bind(ctx, facts)
-	warn(rt, diags)
-	err := diags.Err()
+	err := b.refuse(rt, diags)
 	if err == nil {
 		out, use, err = transform.Process(ctx, rt, in)
 	}

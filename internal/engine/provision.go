@@ -136,9 +136,8 @@ func (b *build) attempt(ctx context.Context, step *plan.Step, comm component.Com
 		defer cancel()
 	}
 	action, diags := step.Bind(ctx, b.facts)
-	warn(rt, diags)
-	if diags.HasErrors() {
-		return retry.As(retry.User, diags.Err())
+	if err := b.refuse(rt, diags); err != nil {
+		return retry.As(retry.User, err)
 	}
 	err := action.Apply(ctx, component.Target{Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"]})
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
