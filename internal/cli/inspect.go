@@ -177,6 +177,12 @@ func inspectValues(w io.Writer, view *plan.Overview) {
 			fmt.Fprintf(w, "data.%s\n", d)
 		}
 	}
+	if len(view.Modules) > 0 {
+		fmt.Fprintf(w, "\n> modules:\n\n")
+		for _, m := range view.Modules {
+			fmt.Fprintf(w, "module.%s: %s\n", m.Name, m.Source)
+		}
+	}
 }
 
 // inspectRecords prints the records that Packer has for legacy templates, and
@@ -214,7 +220,12 @@ type (
 		Variables []inspectVariable `json:"variables"`
 		Locals    []inspectLocal    `json:"locals"`
 		Data      []string          `json:"data"`
+		Modules   []inspectModule   `json:"modules,omitempty"`
 		Builds    []inspectBuild    `json:"builds"`
+	}
+	inspectModule struct {
+		Name   string `json:"name"`
+		Source string `json:"source"`
 	}
 	inspectVariable struct {
 		Name        string          `json:"name"`
@@ -248,6 +259,9 @@ type (
 func inspectJSON(w io.Writer, view *plan.Overview, redact func(string) string) error {
 	out := inspectView{Variables: []inspectVariable{}, Locals: []inspectLocal{}, Data: []string{}, Builds: []inspectBuild{}}
 	out.Data = append(out.Data, view.Data...)
+	for _, m := range view.Modules {
+		out.Modules = append(out.Modules, inspectModule(m))
+	}
 	for _, v := range view.Variables {
 		value, err := newJSONValue(v.Value, v.Sensitive, redact)
 		if err != nil {

@@ -16,8 +16,9 @@ type Overview struct {
 	Variables []VariableInfo
 	Locals    []LocalInfo
 	// Data are the data sources as "TYPE.NAME".
-	Data   []string
-	Builds []BuildInfo
+	Data    []string
+	Modules []ModuleInfo
+	Builds  []BuildInfo
 }
 
 // VariableInfo is one variable.
@@ -44,6 +45,9 @@ type LocalInfo struct {
 	// sensitive.
 	Sensitive bool
 }
+
+// ModuleInfo is one module block.
+type ModuleInfo struct{ Name, Source string }
 
 // BuildInfo is one build block.
 type BuildInfo struct {
@@ -87,6 +91,9 @@ func (p *planner) declared(out *Overview) {
 	}
 	for _, d := range t.Data {
 		out.Data = append(out.Data, d.Type+"."+d.Name)
+	}
+	for _, m := range t.Modules {
+		out.Modules = append(out.Modules, ModuleInfo{m.Name, m.Source})
 	}
 }
 
