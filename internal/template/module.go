@@ -33,8 +33,9 @@ func (d *decoder) module(b *hcl.Block) diag.List {
 		return append(diags, more...)
 	}
 	if !strings.HasPrefix(m.Source, GitPrefix) && !strings.HasPrefix(m.Source, "./") && !strings.HasPrefix(m.Source, "../") && !filepath.IsAbs(m.Source) {
-		return append(diags, diag.In(m.SourceRange, "Invalid source of a module",
-			"The source of a module is a path that starts with ./ or ../ or /, or a repository that starts with %s, not %q.", GitPrefix, m.Source)...)
+		// A URL may hold a password: neither it nor its line is shown.
+		return append(diags, diag.In(b.DefRange, "Invalid source of a module",
+			"The source of a module is a path that starts with ./ or ../ or /, or a repository that starts with %s.", GitPrefix)...)
 	}
 	m.Args = maps.Clone(attrs)
 	delete(m.Args, "source")
