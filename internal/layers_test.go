@@ -26,6 +26,7 @@ var layers = []struct {
 	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
 	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
+	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
@@ -57,7 +58,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "outfile", "fileid", "media", "fileserver", "fetch"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -28,6 +28,7 @@ import (
 	localpost "ingot/internal/postproc/shelllocal"
 	"ingot/internal/provision/breakpoint"
 	fileprov "ingot/internal/provision/file"
+	"ingot/internal/provision/powershell"
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/provision/sleep"
@@ -56,6 +57,7 @@ func builtins() builtin {
 		provisioners: map[string]func() component.Provisioner{
 			"breakpoint":  breakpoint.New,
 			"file":        fileprov.New,
+			"powershell":  powershell.New,
 			"shell":       shell.New,
 			"shell-local": shelllocal.New,
 			"sleep":       sleep.New,

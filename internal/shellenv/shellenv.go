@@ -61,13 +61,20 @@ func (s Settings) Check(cfg cty.Value) diag.List {
 			}
 		}
 	}
-	if component.IsSet(cfg, "env_var_format") && component.Known(cfg, "env_var_format") {
-		if text := fmt.Sprintf(s.Format, "NAME", "VALUE"); strings.Contains(text, "%!") || !strings.Contains(text, "NAME") || !strings.Contains(text, "VALUE") {
-			out = append(out, diag.At("env_var_format", "Unusable format for variables",
-				"%q must take exactly two strings, the name and the value, such as \"%%s='%%s' \".", s.Format)...)
-		}
+	return append(out, CheckFormat(cfg, "env_var_format", s.Format)...)
+}
+
+// CheckFormat finds mistakes in a printf format for variables, which is the
+// attribute of cfg of that name.
+func CheckFormat(cfg cty.Value, attribute, format string) diag.List {
+	if !component.IsSet(cfg, attribute) || !component.Known(cfg, attribute) {
+		return nil
 	}
-	return out
+	if text := fmt.Sprintf(format, "NAME", "VALUE"); strings.Contains(text, "%!") || !strings.Contains(text, "NAME") || !strings.Contains(text, "VALUE") {
+		return diag.At(attribute, "Unusable format for variables",
+			"%q must take exactly two strings, the name and the value, such as \"%%s='%%s' \".", format)
+	}
+	return nil
 }
 
 // Assemble merges the variables that the run itself supplies with the user's.
@@ -112,20 +119,19 @@ func Supplied(v gotmpl.Vars, httpAddr string) Env {
 
 // Format writes every variable with a printf format that takes the name and
 // the value. Values are escaped for a place between single quotes.
-func (e Env) Format(format string) string {
-	var b strings.Builder
-	for _, v := range e {
-		fmt.Fprintf(&b, format, v.Name, escapeSingle(v.Value))
-	}
-	return b.String()
-}
+func (e Env) Format(format string) string { return e.FormatWith(format, escapeSingle) }
 
 // FormatRaw is Format without escaping, for shells that have no single
 // quotes.
 func (e Env) FormatRaw(format string) string {
+	return e.FormatWith(format, func(value string) string { return value })
+}
+
+// FormatWith is Format with another way to escape values.
+func (e Env) FormatWith(format string, escape func(value string) string) string {
 	var b strings.Builder
 	for _, v := range e {
-		fmt.Fprintf(&b, format, v.Name, v.Value)
+		fmt.Fprintf(&b, format, v.Name, escape(v.Value))
 	}
 	return b.String()
 }
