@@ -16,6 +16,10 @@ type Creation struct {
 	// Name is its name, path or address; empty when it has none or it is
 	// not known yet.
 	Name string
+	// Fields, when it is not nil, says that Name is a text with template
+	// actions, whose fields these are, besides BuildName and BuilderType.
+	// Whoever shows the name renders it.
+	Fields map[string]string
 	// Temporary things are gone when the build has ended.
 	Temporary bool
 }

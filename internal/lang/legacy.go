@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -69,6 +70,9 @@ func (s *Scope) setLegacyVariables() diag.List {
 		name, text, ok := strings.Cut(arg, "=")
 		if !ok {
 			l.diags = append(l.diags, diag.Errorf("Invalid -var", "-var %s has no value. Write -var '%s=VALUE'.", arg, arg)...)
+			if v := l.byKey[name]; v != nil { // it is meant to be set: not a second finding
+				v.state, v.value = legacySettled, cty.UnknownVal(cty.String)
+			}
 			continue
 		}
 		if l.byKey[name] == nil {
@@ -215,11 +219,11 @@ func external(table map[string]function.Function) map[string]func(args ...string
 			}
 			val, err := f.Call(values)
 			if err != nil {
-				return "", fmt.Errorf("%s: %w", name, err)
+				return "", err // whoever renders the text names the function
 			}
 			text, err := convert.Convert(val, cty.String)
 			if err != nil || text.IsNull() || !text.IsKnown() {
-				return "", fmt.Errorf("%s: the value is no text", name)
+				return "", errors.New("the value is no text")
 			}
 			return text.AsString(), nil
 		}

@@ -68,6 +68,9 @@ func (s *Scope) setVariables() diag.List {
 		switch {
 		case !ok:
 			diags = append(diags, diag.Errorf("Invalid -var", "-var %s has no value. Write -var '%s=VALUE'.", arg, arg)...)
+			if declared[name] { // it is meant to be set: not a second finding
+				values[name] = append(values[name], given{origin: "-var", value: cty.DynamicVal})
+			}
 		case !declared[name]:
 			diags = append(diags, diag.Errorf("Undeclared variable", "-var sets %q, but the template declares no variable of that name.%s",
 				name, diag.Suggest(name, "variables", keys(declared)))...)

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
@@ -59,7 +60,7 @@ func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.
 	refs := v.withKeys(ctx, expr, expr.Variables())
 	if len(refs) == 0 {
 		val, hclDiags := expr.Value(v.scope.functions)
-		return valueOf(val, diag.FromHCL(hclDiags))
+		return valueOf(val, findings(hclDiags))
 	}
 	g := gatherer{view: v, roots: map[string]map[string]cty.Value{}, whole: map[string]cty.Value{}}
 	var missing diag.List
@@ -69,7 +70,7 @@ func (v *View) Value(ctx context.Context, expr hcl.Expression) (cty.Value, diag.
 	val, hclDiags := expr.Value(g.context())
 	if len(missing) == 0 || !hclDiags.HasErrors() {
 		// A reference to nothing is no mistake inside try() and can().
-		return valueOf(val, diag.FromHCL(hclDiags))
+		return valueOf(val, findings(hclDiags))
 	}
 	return cty.DynamicVal, missing
 }
@@ -413,5 +414,19 @@ func keys[V any](m map[string]V) []string {
 		out = append(out, k)
 	}
 	sort.Strings(out)
+	return out
+}
+
+// findings is diag.FromHCL for an expression outside of a variable's default.
+func findings(in hcl.Diagnostics) diag.List {
+	out := diag.FromHCL(in)
+	for i, d := range in {
+		call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallUnknownDiagExtra](d)
+		if ok && call.CalledFunctionName() == "env" && call.CalledFunctionNamespace() == "" {
+			out[i].Summary = "Function env outside of a default"
+			out[i].Detail = "env() can be called only in the default of a variable. Declare one with it, and use that variable here:\n" +
+				"  variable \"NAME\" { default = env(\"NAME\") }"
+		}
+	}
 	return out
 }

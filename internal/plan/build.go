@@ -185,7 +185,7 @@ func (b *binder) override(s *step) *lang.Override {
 func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, diag.List) {
 	out := &Step{
 		Addr: a, Range: s.Range, PauseBefore: s.pause, Timeout: s.timeout,
-		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError,
+		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError, UnknownMeta: s.unknown,
 	}
 	c, diags := s.owner.provisioner(s.Type, s.TypeRange)
 	if c == nil {
@@ -212,7 +212,7 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 		if c == nil {
 			continue
 		}
-		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput}
+		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput, UnknownMeta: s.unknown}
 		post.Planned, post.Bind, post.Config, more = bind(ctx, b, s, c.spec, c.component.Plan)
 		diags = append(diags, more...)
 		out = append(out, post)

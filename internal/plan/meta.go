@@ -30,6 +30,9 @@ type step struct {
 	maxRetries      int
 	continueOnError bool
 	keepInput       *bool
+	// unknown are the names of the arguments that data sources decide which
+	// were not read.
+	unknown []string
 }
 
 // address names the step at a position among those of its kind and chain.
@@ -72,6 +75,7 @@ func (p *planner) meta(ctx context.Context, v *lang.View, s *template.Step, blk 
 		st.keepInput = &keep
 	}
 	st.overrides = m.overrides(blk)
+	st.unknown = m.unknown
 	return st, m.diags
 }
 
@@ -91,6 +95,8 @@ type metaReader struct {
 	view  *lang.View
 	attrs hcl.Attributes
 	diags diag.List
+	// unknown are the arguments that are not, or not wholly, known.
+	unknown []string
 }
 
 // value returns an argument when it is set, not null and known.
@@ -101,7 +107,13 @@ func (m *metaReader) value(name string, want cty.Type) (cty.Value, bool) {
 	}
 	val, diags := m.argument(m.ctx, m.view, a, want)
 	m.diags = append(m.diags, diags...)
-	if diags.HasErrors() || val.IsNull() || !val.IsKnown() {
+	if diags.HasErrors() {
+		return cty.NilVal, false
+	}
+	if !val.IsWhollyKnown() {
+		m.unknown = append(m.unknown, name)
+	}
+	if val.IsNull() || !val.IsKnown() {
 		return cty.NilVal, false
 	}
 	return val, true
@@ -176,10 +188,14 @@ func (m *metaReader) overrides(blk *block) map[string]*lang.Override {
 	}
 	val, diags := m.view.Value(m.ctx, a.Expr)
 	m.diags = append(m.diags, diags...)
-	if diags.HasErrors() || val.IsNull() || !val.IsKnown() {
+	if diags.HasErrors() || val.IsNull() {
 		return nil
 	}
 	val, _ = val.Unmark()
+	if !val.IsKnown() {
+		m.unknown = append(m.unknown, "override")
+		return nil
+	}
 	if !val.Type().IsObjectType() && !val.Type().IsMapType() {
 		m.diags = append(m.diags, diag.In(a.Expr.Range(), "Wrong type",
 			"The argument override has to be an object, as in { NAME = { ARGUMENT = VALUE } }, not %s.", diag.Describe(val))...)

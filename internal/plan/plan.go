@@ -72,6 +72,9 @@ type Step struct {
 	// MaxRetries is how many more attempts to make after a failed one.
 	MaxRetries      int
 	ContinueOnError bool
+	// UnknownMeta are the names of meta-arguments that depend on data sources
+	// that were not read; the plan does without them.
+	UnknownMeta []string
 	// Config is the configuration as far as it is known while planning.
 	Config *lang.Config
 	// Planned is the step as far as it is known while planning, for showing
@@ -93,6 +96,8 @@ type PostStep struct {
 	Range hcl.Range
 	// KeepInput is keep_input_artifact; nil when the user did not say.
 	KeepInput *bool
+	// UnknownMeta is that of Step.
+	UnknownMeta []string
 	// Config is the configuration as far as it is known while planning.
 	Config *lang.Config
 	// Planned is the transform as far as it is known while planning, for

@@ -65,6 +65,8 @@ type (
 		MaxRetries      int    `json:"max_retries,omitempty"`
 		ContinueOnError bool   `json:"continue_on_error,omitempty"`
 		KeepInput       *bool  `json:"keep_input_artifact,omitempty"`
+		// Unknown is by meta-argument what it waits for.
+		Unknown map[string]string `json:"unknown,omitempty"`
 		jsonBody
 		Creates []jsonCreation `json:"creates,omitempty"`
 	}
@@ -137,10 +139,14 @@ func (b *Build) document() jsonBuild {
 }
 
 func (s *Step) document() jsonStep {
+	unknown := make(map[string]string, len(s.UnknownMeta))
+	for _, name := range s.UnknownMeta {
+		unknown[name] = wordOf(lang.ForData)
+	}
 	return jsonStep{
 		Address: s.Addr.String(), Type: s.Addr.Type, Name: s.Addr.Name, Range: s.Range.String(),
 		PauseBefore: duration(s.PauseBefore), Timeout: duration(s.Timeout), MaxRetries: s.MaxRetries,
-		ContinueOnError: s.ContinueOnError, KeepInput: s.KeepInput,
+		ContinueOnError: s.ContinueOnError, KeepInput: s.KeepInput, Unknown: unknown,
 		jsonBody: s.Body.document(), Creates: creations(s.Creates),
 	}
 }

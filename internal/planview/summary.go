@@ -23,13 +23,15 @@ type Summary struct {
 // Summary counts. The error-cleanup-provisioner counts as none.
 func (v *View) Summary() Summary {
 	out := Summary{Builds: len(v.Builds)}
-	index, named := map[string]int{}, map[component.Creation]bool{}
+	type thing struct{ kind, name string }
+	index, named := map[string]int{}, map[thing]bool{}
 	add := func(l []component.Creation) {
 		for _, c := range l {
-			if c.Temporary || named[c] {
+			this := thing{c.Kind, c.Name}
+			if c.Temporary || named[this] {
 				continue
 			}
-			named[c] = c.Name != "" && !strings.Contains(c.Name, "{{") && !strings.Contains(c.Name, hidden)
+			named[this] = c.Name != "" && !strings.Contains(c.Name, hidden)
 			i, seen := index[c.Kind]
 			if !seen {
 				i = len(out.Creates)

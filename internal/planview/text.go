@@ -139,6 +139,9 @@ func (s *Step) meta() []Argument {
 	if s.KeepInput != nil {
 		add("keep_input_artifact", Bool, strconv.FormatBool(*s.KeepInput))
 	}
+	for _, name := range s.UnknownMeta {
+		out = append(out, Argument{Name: name, Value: Value{Shape: Hidden, Wait: lang.ForData}})
+	}
 	return out
 }
 

@@ -3,7 +3,9 @@
 package planview
 
 import (
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
+	"ingot/internal/gotmpl"
 	"ingot/internal/lang"
 	"ingot/internal/plan"
 )
@@ -64,6 +67,9 @@ type Step struct {
 	ContinueOnError      bool
 	// KeepInput is keep_input_artifact; nil when the user did not say.
 	KeepInput *bool
+	// UnknownMeta are the meta-arguments that are known only after reading
+	// data sources; the fields above are zero for them.
+	UnknownMeta []string
 	Body
 	Creates []component.Creation
 }
@@ -132,7 +138,7 @@ func (m maker) build(b *plan.Build) *Build {
 	out := &Build{
 		Addr: b.Addr, Description: m.Redact(b.Description), Source: b.Source,
 		Range: m.place(b.Range), Use: m.place(b.Use),
-		Creates: m.creates(b.Job), Needs: b.Needs,
+		Creates: m.creates(b, b.Job), Needs: b.Needs,
 	}
 	if b.Config != nil {
 		out.Body = m.body(b.Config)
@@ -142,15 +148,15 @@ func (m maker) build(b *plan.Build) *Build {
 		out.Communicator = c.ConnectsBy()
 	}
 	for _, s := range b.Provisioners {
-		out.Provisioners = append(out.Provisioners, m.provisioner(s))
+		out.Provisioners = append(out.Provisioners, m.provisioner(b, s))
 	}
 	if b.ErrorCleanup != nil {
-		out.ErrorCleanup = m.provisioner(b.ErrorCleanup)
+		out.ErrorCleanup = m.provisioner(b, b.ErrorCleanup)
 	}
 	for _, chain := range b.Chains {
 		var steps []*Step
 		for _, s := range chain {
-			st := &Step{Addr: s.Addr, Range: m.place(s.Range), KeepInput: s.KeepInput, Creates: m.creates(s.Planned)}
+			st := &Step{Addr: s.Addr, Range: m.place(s.Range), KeepInput: s.KeepInput, UnknownMeta: s.UnknownMeta, Creates: m.creates(b, s.Planned)}
 			if s.Config != nil {
 				st.Body = m.body(s.Config)
 			}
@@ -168,11 +174,11 @@ func connectionKnown(c *lang.Config) bool {
 	return c == nil || !c.Value.IsKnown() || !c.Value.Type().HasAttribute(name) || component.Known(c.Value, name)
 }
 
-func (m maker) provisioner(s *plan.Step) *Step {
+func (m maker) provisioner(b *plan.Build, s *plan.Step) *Step {
 	out := &Step{
 		Addr: s.Addr, Range: m.place(s.Range),
 		PauseBefore: s.PauseBefore, Timeout: s.Timeout, MaxRetries: s.MaxRetries, ContinueOnError: s.ContinueOnError,
-		Creates: m.creates(s.Planned),
+		UnknownMeta: s.UnknownMeta, Creates: m.creates(b, s.Planned),
 	}
 	if s.Config != nil {
 		out.Body = m.body(s.Config)
@@ -180,17 +186,36 @@ func (m maker) provisioner(s *plan.Step) *Step {
 	return out
 }
 
-// creates is what a job, step or transform says that it makes.
-func (m maker) creates(planned any) []component.Creation {
+// creates is what a job, step or transform of a build says that it makes,
+// each thing once.
+func (m maker) creates(b *plan.Build, planned any) []component.Creation {
 	d, ok := planned.(component.Describer)
 	if !ok {
 		return nil
 	}
-	out := d.Creates()
-	for i := range out {
-		out[i].Name = m.Redact(out[i].Name)
+	var out []component.Creation
+	for _, c := range d.Creates() {
+		c = component.Creation{Kind: c.Kind, Name: m.Redact(renderedName(b, c)), Temporary: c.Temporary}
+		if c.Name == "" || !slices.ContainsFunc(out, func(o component.Creation) bool { return o.Kind == c.Kind && o.Name == c.Name }) {
+			out = append(out, c)
+		}
 	}
 	return out
+}
+
+// renderedName is the name of a creation, and empty when the machine has to
+// run before it can be known.
+func renderedName(b *plan.Build, c component.Creation) string {
+	if c.Fields == nil {
+		return c.Name
+	}
+	fields := map[string]string{"BuildName": b.Template.BuildName, "BuilderType": b.Template.BuildType}
+	maps.Copy(fields, c.Fields)
+	name, err := gotmpl.Render(c.Name, b.Template, fields)
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // place is the beginning of a range, with the file's name relative to the

@@ -82,15 +82,15 @@ func (e Env) vaultField(path, key string) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", fmt.Errorf("vault: read %q: %w", path, err)
+		return "", fmt.Errorf("read %q: %w", path, err)
 	}
 	field, fields := kvField(data, key)
 	if field == nil {
-		return "", function.NewArgErrorf(1, "vault: the secret at %q has no field %q; it has %s", path, key, quotedList(fields))
+		return "", function.NewArgErrorf(1, "the secret at %q has no field %q; it has %s", path, key, quotedList(fields))
 	}
 	value, err := scalarText(field)
 	if err != nil {
-		return "", function.NewArgErrorf(1, "vault: field %q of the secret at %q %w", key, path, err)
+		return "", function.NewArgErrorf(1, "field %q of the secret at %q %w", key, path, err)
 	}
 	return value, nil
 }

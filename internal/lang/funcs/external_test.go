@@ -16,10 +16,10 @@ var externalCases = map[string][]evalCase{
 		{`vault("secret/data/web", "tls")`, `"true"`},
 		{`vault("kv1/web", "user")`, `"old"`},
 		{`vault("kv1/odd", "data")`, `"a field of this name"`},
-		{`vault("secret/data/web", "none")`, `error: vault: the secret at "secret/data/web" has no field "none"; it has "hosts", "nothing", "port", "tls", "user"`},
+		{`vault("secret/data/web", "none")`, `error: the secret at "secret/data/web" has no field "none"; it has "hosts", "nothing", "port", "tls", "user"`},
 		{`vault("secret/data/web", "nothing")`, `error: has no field "nothing"`},
 		{`vault("secret/data/web", "hosts")`, `error: field "hosts" of the secret at "secret/data/web" is a list`},
-		{`vault("elsewhere", "x")`, `error: vault: read "elsewhere": not found`},
+		{`vault("elsewhere", "x")`, `error: read "elsewhere": not found`},
 		{`vault(null, "x")`, `error: must not be null`},
 	},
 	"consul_key": {

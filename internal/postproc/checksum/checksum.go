@@ -64,7 +64,7 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 	if out.HasErrors() {
 		return nil, out
 	}
-	if len(t.Types) == 0 {
+	if len(t.Types) == 0 && component.Known(cfg, "checksum_types") {
 		t.Types = []string{"md5"}
 	}
 	if t.Output == "" && component.Known(cfg, "output") {
@@ -80,7 +80,14 @@ type transform struct {
 
 // Creates implements component.Describer.
 func (t transform) Creates() []component.Creation {
-	return []component.Creation{{Kind: "file", Name: t.Output}}
+	if len(t.Types) == 0 { // not known yet
+		return []component.Creation{{Kind: "file"}}
+	}
+	var out []component.Creation
+	for _, hash := range t.Types {
+		out = append(out, component.Creation{Kind: "file", Name: t.Output, Fields: map[string]string{"ChecksumType": hash}})
+	}
+	return out
 }
 
 // Process hands on the input's files with the checksum files behind them. Of

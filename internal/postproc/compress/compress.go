@@ -79,7 +79,7 @@ type transform struct {
 
 // Creates implements component.Describer.
 func (t transform) Creates() []component.Creation {
-	return []component.Creation{{Kind: "file", Name: t.Output}}
+	return []component.Creation{{Kind: "file", Name: t.Output, Fields: map[string]string{}}}
 }
 
 func (t transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
@@ -116,7 +116,11 @@ func (t transform) write(ctx context.Context, r component.Run, path string, in *
 	if f.algorithm == xzAlgorithm && t.Level > 0 {
 		r.Emit(component.Warning{Summary: "Compression level not used", Detail: "compress: xz has only one level here; compression_level has no effect."})
 	}
-	r.Say(fmt.Sprintf("Compressing %d files into %s (%s)...", len(inputs), path, f))
+	what := "1 file"
+	if len(inputs) != 1 {
+		what = fmt.Sprintf("%d files", len(inputs))
+	}
+	r.Say(fmt.Sprintf("Compressing %s into %s (%s)...", what, path, f))
 	out, err := outfile.Create(ctx, r, path, 0o666)
 	if err != nil {
 		return 0, err
