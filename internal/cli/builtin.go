@@ -32,6 +32,7 @@ import (
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/provision/sleep"
+	"ingot/internal/provision/windowsshell"
 	"ingot/internal/reap"
 )
 
@@ -55,12 +56,13 @@ func builtins() builtin {
 			"oci":    oci.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
-			"breakpoint":  breakpoint.New,
-			"file":        fileprov.New,
-			"powershell":  powershell.New,
-			"shell":       shell.New,
-			"shell-local": shelllocal.New,
-			"sleep":       sleep.New,
+			"breakpoint":    breakpoint.New,
+			"file":          fileprov.New,
+			"powershell":    powershell.New,
+			"shell":         shell.New,
+			"shell-local":   shelllocal.New,
+			"sleep":         sleep.New,
+			"windows-shell": windowsshell.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
 			"artifice":      artifice.New,
