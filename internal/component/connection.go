@@ -202,6 +202,17 @@ func (c *Connection) Timeout() time.Duration {
 	return 5 * time.Minute
 }
 
+// WinRMDefaultPort is the port to connect to when the builder knows no other.
+func (c *Connection) WinRMDefaultPort() int {
+	switch {
+	case c.WinRMPort != 0:
+		return c.WinRMPort
+	case c.WinRMUseSSL:
+		return 5986
+	}
+	return 5985
+}
+
 func quoteAll(words []string) string {
 	out := ""
 	for i, w := range words {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,10 @@ type CommunicatorConfig struct {
 	Unwritable string
 	// CannotKill is for transports that cannot end a command.
 	CannotKill bool
+	// WindowsFiles is for communicators that write files as Windows has them:
+	// without modes and links, and with fewer names. The machine still gives
+	// command lines to a POSIX shell.
+	WindowsFiles bool
 }
 
 // patience is how long anything in the suite may take. Nothing is asserted
@@ -224,8 +229,21 @@ var oddNames = []string{
 	"semi;colon", "amp&ersand", "star*", "que?ry", "back\\slash", "new\nline", "tab\tstop", "ünï-çødé-漢字", "#hash", "~tilde", "a=b", "{x,y}", "!bang", "%41", "C0644 5 name",
 }
 
-func needsRun(c component.Caps, _ CommunicatorConfig) bool {
-	return c.Run && c.Shell == component.POSIX
+// names is the odd names that the machine can have.
+func (s *communicatorCase) names() []string {
+	if !s.cfg.WindowsFiles {
+		return oddNames
+	}
+	return slices.DeleteFunc(slices.Clone(oddNames), func(name string) bool {
+		return strings.ContainsAny(name, "<>:\"|?*\\\n\t") || strings.HasSuffix(name, " ")
+	})
+}
+
+func needsRun(c component.Caps, cfg CommunicatorConfig) bool {
+	return c.Run && (c.Shell == component.POSIX || cfg.WindowsFiles)
+}
+func needsLinks(c component.Caps, cfg CommunicatorConfig) bool {
+	return needsTree(c, cfg) && !cfg.WindowsFiles
 }
 func needsPut(c component.Caps, _ CommunicatorConfig) bool { return c.Put && c.Get }
 func needsTree(c component.Caps, _ CommunicatorConfig) bool {

@@ -45,13 +45,13 @@ var putChecks = []communicatorCheck{
 		}
 		s.same("file", s.get("file"), want)
 	}},
-	{"put/mode", needsPutAndTree, func(s *communicatorCase) {
+	{"put/mode", needsModes, func(s *communicatorCase) {
 		for _, mode := range []fs.FileMode{0o600, 0o640, 0o755, 0o777, 0o700} {
 			s.put("file", []byte("x"), component.FileMeta{Mode: mode, Size: 1})
 			s.mode("file", mode)
 		}
 	}},
-	{"put/default mode", needsPutAndTree, func(s *communicatorCase) {
+	{"put/default mode", needsModes, func(s *communicatorCase) {
 		s.put("file", []byte("x"), component.FileMeta{Size: 1})
 		s.mode("file", 0o644)
 	}},
@@ -60,7 +60,7 @@ var putChecks = []communicatorCheck{
 		s.put("file", []byte("short"), plain(5))
 		s.same("file", s.get("file"), []byte("short"))
 	}},
-	{"put/replaces the mode", needsPutAndTree, func(s *communicatorCase) {
+	{"put/replaces the mode", needsModes, func(s *communicatorCase) {
 		s.put("file", []byte("x"), component.FileMeta{Mode: 0o755, Size: 1})
 		s.put("file", []byte("x"), component.FileMeta{Mode: 0o600, Size: 1})
 		s.mode("file", 0o600)
@@ -70,7 +70,7 @@ var putChecks = []communicatorCheck{
 		s.put("file", []byte("new"), component.FileMeta{Mode: 0o444, Size: 3})
 		s.same("file", s.get("file"), []byte("new"))
 	}},
-	{"put/a script can be run", needsRunAndPut, func(s *communicatorCase) {
+	{"put/a script can be run", needsRunAndModes, func(s *communicatorCase) {
 		script := []byte("#!/bin/sh\necho \"script $1\"\nexit 9\n")
 		s.put("script.sh", script, component.FileMeta{Mode: 0o755, Size: int64(len(script))})
 		if r := s.sh(s.at("script.sh") + " arg"); r.out != "script arg\n" || r.code != 9 {
@@ -78,10 +78,10 @@ var putChecks = []communicatorCheck{
 		}
 	}},
 	{"put/odd names", needsPut, func(s *communicatorCase) {
-		for _, name := range oddNames {
+		for _, name := range s.names() {
 			s.put(name, []byte("in "+name), plain(-1))
 		}
-		for _, name := range oddNames {
+		for _, name := range s.names() {
 			s.same(fmt.Sprintf("%q", name), s.get(name), []byte("in "+name))
 		}
 	}},
@@ -175,6 +175,14 @@ var getChecks = []communicatorCheck{
 	}},
 }
 
+func needsModes(c component.Caps, cfg CommunicatorConfig) bool {
+	return needsPutAndTree(c, cfg) && !cfg.WindowsFiles
+}
+
+func needsRunAndModes(c component.Caps, cfg CommunicatorConfig) bool {
+	return needsRunAndPut(c, cfg) && !cfg.WindowsFiles
+}
+
 func needsPutAndTree(c component.Caps, cfg CommunicatorConfig) bool {
 	return needsPut(c, cfg) && needsTree(c, cfg)
 }
@@ -183,10 +191,10 @@ var treeChecks = []communicatorCheck{
 	{"tree/round trip", needsTree, func(s *communicatorCase) {
 		s.roundTrip(folder("a", 0o755), file("a/one", []byte("1"), 0o644), folder("a/b", 0o755), file("a/b/two", noise(70_000), 0o644), file("three", nil, 0o644))
 	}},
-	{"tree/modes", needsTree, func(s *communicatorCase) {
+	{"tree/modes", needsLinks, func(s *communicatorCase) {
 		s.roundTrip(file("rw", []byte("x"), 0o600), file("all", []byte("x"), 0o777), file("x", []byte("x"), 0o755), file("r", []byte("x"), 0o444), folder("private", 0o700), file("private/f", []byte("x"), 0o640))
 	}},
-	{"tree/symbolic links", needsTree, func(s *communicatorCase) {
+	{"tree/symbolic links", needsLinks, func(s *communicatorCase) {
 		s.roundTrip(file("target", []byte("x"), 0o644), link("relative", "target"), link("up", "../elsewhere"), link("absolute", "/etc/hostname"), link("dangling", "nowhere at all"))
 	}},
 	{"tree/empty folders", needsTree, func(s *communicatorCase) {
@@ -202,7 +210,7 @@ var treeChecks = []communicatorCheck{
 	}},
 	{"tree/odd names", needsTree, func(s *communicatorCase) {
 		var entries []tarEntry
-		for i, name := range oddNames {
+		for i, name := range s.names() {
 			entries = append(entries, file(name, []byte(name), 0o644), folder(fmt.Sprintf("d%d", i), 0o755), file(fmt.Sprintf("d%d/%s", i, name), []byte("below"), 0o644))
 		}
 		s.roundTrip(entries...)
@@ -225,7 +233,7 @@ var treeChecks = []communicatorCheck{
 		s.compare(s.getTree("not/there/yet"), file("f", []byte("x"), 0o644))
 	}},
 	{"tree/odd destinations", needsTree, func(s *communicatorCase) {
-		for _, name := range oddNames {
+		for _, name := range s.names() {
 			s.putTree(name, file("f", []byte("in "+name), 0o644))
 			s.compare(s.getTree(name), file("f", []byte("in "+name), 0o644))
 		}
@@ -235,12 +243,17 @@ var treeChecks = []communicatorCheck{
 		s.putTree("tree", folder("d", 0o755), file("d/new", []byte("new"), 0o644))
 		s.compare(s.getTree("tree"), folder("d", 0o755), file("d/new", []byte("new"), 0o644), file("d/old", []byte("old"), 0o644), file("old", []byte("old"), 0o644))
 	}},
-	{"tree/existing files are replaced", needsTree, func(s *communicatorCase) {
+	{"tree/existing files are replaced", needsLinks, func(s *communicatorCase) {
 		s.putTree("tree", file("f", []byte("a long old text"), 0o755), file("r", []byte("old"), 0o444), link("l", "old"))
 		s.putTree("tree", file("f", []byte("new"), 0o600), file("r", []byte("new"), 0o444), link("l", "new"))
 		s.compare(s.getTree("tree"), file("f", []byte("new"), 0o600), file("r", []byte("new"), 0o444), link("l", "new"))
 	}},
-	{"tree/a link to a folder stays", needsTree, func(s *communicatorCase) {
+	{"tree/existing contents are replaced", needsTree, func(s *communicatorCase) {
+		s.putTree("tree", file("f", []byte("a long old text"), 0o644), file("g", nil, 0o644))
+		s.putTree("tree", file("f", []byte("new"), 0o644), file("g", []byte("full"), 0o644))
+		s.compare(s.getTree("tree"), file("f", []byte("new"), 0o644), file("g", []byte("full"), 0o644))
+	}},
+	{"tree/a link to a folder stays", needsLinks, func(s *communicatorCase) {
 		// As with /lib on machines where it is a link to /usr/lib.
 		s.putTree("tree", folder("usr", 0o755), folder("usr/lib", 0o755), link("lib", "usr/lib"))
 		s.putTree("tree", folder("lib", 0o755), file("lib/f", []byte("x"), 0o644))
@@ -476,7 +489,7 @@ func (s *communicatorCase) compare(got map[string]tarEntry, want ...tarEntry) {
 			s.Errorf("%q is of type %q, want %q", w.name, g.kind, w.kind)
 		case w.kind == tar.TypeSymlink && g.to != w.to:
 			s.Errorf("%q points to %q, want %q", w.name, g.to, w.to)
-		case w.kind != tar.TypeSymlink && g.mode != w.mode:
+		case w.kind != tar.TypeSymlink && g.mode != w.mode && !s.cfg.WindowsFiles:
 			s.Errorf("%q has mode %o, want %o", w.name, g.mode, w.mode)
 		case w.kind == tar.TypeReg:
 			s.same(fmt.Sprintf("%q", w.name), g.body, w.body)

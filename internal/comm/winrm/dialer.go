@@ -1,0 +1,238 @@
+package winrm
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"ingot/internal/component"
+	"ingot/internal/retry"
+)
+
+// Deps is what the dialer uses of the machine that it runs on.
+type Deps struct {
+	// Proxy says which HTTP proxy a request goes through, nil for none; nil
+	// itself means what the environment says. It is not asked when
+	// winrm_no_proxy is set.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Dial opens TCP connections; nil means the operating system's way.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// The pace of attempts to connect.
+const (
+	firstDelay = 50 * time.Millisecond
+	maxDelay   = 2 * time.Second
+	tcpLimit   = 10 * time.Second
+	tlsLimit   = 15 * time.Second
+	// attemptLimit is for the rest of an attempt. The first PowerShell of a
+	// machine that is busy starting takes long.
+	attemptLimit = 2 * time.Minute
+	// A machine may say no for a moment while its settings are being made.
+	// More attempts than these only bring it closer to locking the account.
+	maxRefusals  = 3
+	refusalDelay = time.Second
+)
+
+type dialer struct{ deps Deps }
+
+// NewDialer makes the dialer for the transport "winrm".
+func NewDialer(deps Deps) component.Dialer {
+	if deps.Proxy == nil {
+		deps.Proxy = http.ProxyFromEnvironment
+	}
+	if deps.Dial == nil {
+		deps.Dial = (&net.Dialer{Timeout: tcpLimit, KeepAlive: 15 * time.Second}).DialContext
+	}
+	return &dialer{deps}
+}
+
+// Dial waits for the machine. Besides what component.Dialer promises, its
+// errors are *WaitError and *AuthError.
+func (d *dialer) Dial(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (component.Communicator, error) {
+	got, err := d.wait(ctx, r, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if pause := got.connection.PauseBeforeConnecting; pause > 0 {
+		got.client.login.close()
+		r.Say(fmt.Sprintf("Pausing %s before connecting...", pause))
+		if err := r.Clock.Sleep(ctx, pause); err != nil {
+			return nil, fmt.Errorf("winrm: pause before connecting: %w", err)
+		}
+		if got, err = d.wait(ctx, r, endpoint); err != nil {
+			return nil, err
+		}
+	}
+	return newComm(got.client), nil
+}
+
+// arrival is a successful attempt.
+type arrival struct {
+	client     *client
+	connection *component.Connection
+}
+
+// errFinal marks an error that waiting cannot mend.
+type errFinal struct{ error }
+
+func (e errFinal) Unwrap() error { return e.error }
+
+// wait tries until an attempt succeeds, fails for good or the time is up.
+func (d *dialer) wait(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (*arrival, error) {
+	w := newWatch(r)
+	limit := (&component.Connection{Communicator: "winrm"}).Timeout()
+	left := func() time.Duration { return limit - r.Clock.Now().Sub(w.begin) }
+	var last error
+	at, refusals, delay := stageAddress, 0, time.Duration(0)
+	for attempt := 1; ; attempt++ {
+		if left() <= 0 {
+			return nil, w.timedOut(at, attempt-1, last)
+		}
+		got, err := d.attempt(ctx, w, endpoint, &limit)
+		if err == nil {
+			return got, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("winrm: connect: waiting for the %s: %w", w.now.name(w.target), context.Cause(ctx))
+		}
+		var stop errFinal
+		if errors.As(err, &stop) {
+			return nil, stop.error
+		}
+		if last == nil || left() > 0 || !errors.Is(err, context.DeadlineExceeded) {
+			// An attempt that the end of the time cut short says less
+			// about what is wrong than the one before.
+			last, at = err, w.now
+		}
+		w.failed(err)
+		delay = max(firstDelay, min(delay*3/2, maxDelay))
+		var auth *AuthError
+		if errors.As(err, &auth) && auth.Refused() {
+			refusals++
+			if auth.Attempts = refusals; refusals >= maxRefusals {
+				return nil, auth
+			}
+			delay = refusalDelay
+		}
+		if err := r.Clock.Sleep(ctx, min(delay, max(left(), 0))); err != nil {
+			return nil, fmt.Errorf("winrm: connect: waiting for the %s: %w", w.now.name(w.target), err)
+		}
+	}
+}
+
+// attempt goes through all stages once.
+func (d *dialer) attempt(ctx context.Context, w *watch, endpoint func(context.Context) (component.Endpoint, error), limit *time.Duration) (*arrival, error) {
+	w.enter(stageAddress)
+	left := *limit - w.r.Clock.Now().Sub(w.begin)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(left, attemptLimit), fmt.Errorf("took longer than %s: %w", min(left, attemptLimit), context.DeadlineExceeded))
+	defer cancel()
+	e, err := endpoint(ctx)
+	if e.Connection != nil {
+		*limit = timeoutOf(e.Connection)
+	}
+	if err != nil {
+		if class := retry.ClassOf(err); ctx.Err() == nil && class != retry.Transient && class != retry.Throttled {
+			return nil, errFinal{fmt.Errorf("winrm: address of the machine: %w", err)}
+		}
+		return nil, err
+	}
+	c, address, err := d.configure(e, w.r.Clock)
+	if err != nil {
+		return nil, errFinal{err}
+	}
+	if err := d.probe(ctx, w, c, e, address); err != nil {
+		c.login.close()
+		return nil, err
+	}
+	return &arrival{c, e.Connection}, nil
+}
+
+func timeoutOf(c *component.Connection) time.Duration {
+	copied := *c
+	copied.Communicator = "winrm"
+	return copied.Timeout()
+}
+
+// probe finds out how far the machine is: the last stage is that PowerShell
+// answers.
+func (d *dialer) probe(ctx context.Context, w *watch, c *client, e component.Endpoint, address string) error {
+	w.target = address
+	if !d.proxied(e, c.url) {
+		w.enter(stageTCP)
+		short, cancel := context.WithTimeout(ctx, tcpLimit)
+		conn, err := d.deps.Dial(short, "tcp", address)
+		cancel()
+		if err != nil {
+			return err
+		}
+		_ = conn.Close() // it has shown that somebody listens
+	}
+	w.enter(stageHTTP)
+	s, err := openShell(ctx, c)
+	var auth *AuthError
+	var f *fault
+	switch {
+	case errors.As(err, &auth):
+		w.enter(stageAuth)
+		return err
+	case errors.As(err, &f):
+		w.enter(stageShell)
+		return err
+	case err != nil:
+		return err
+	}
+	s.close()
+	w.enter(stagePowerShell)
+	return ready(ctx, c)
+}
+
+func (d *dialer) proxied(e component.Endpoint, target string) bool {
+	if e.Connection.WinRMNoProxy {
+		return false
+	}
+	req, err := http.NewRequest(http.MethodPost, target, nil) //nolint:noctx // it is never sent
+	if err != nil {
+		return false
+	}
+	u, err := d.deps.Proxy(req)
+	return err == nil && u != nil
+}
+
+// configure makes the client for an endpoint. Its errors are final.
+func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client, string, error) {
+	s := e.Connection
+	if s == nil {
+		return nil, "", errors.New("winrm: the machine does not say how to log in")
+	}
+	host, port := e.Host, e.Port
+	if host == "" {
+		host = s.WinRMHost
+	}
+	if host == "" {
+		return nil, "", errors.New("winrm: no address is known; set winrm_host")
+	}
+	if port == 0 {
+		port = s.WinRMDefaultPort()
+	}
+	if s.WinRMUser == "" {
+		return nil, "", errors.New("winrm: no user is known; set winrm_username")
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	w := wire{dial: d.deps.Dial, proxy: d.deps.Proxy, tls: &tls.Config{InsecureSkipVerify: s.WinRMInsecure}} //nolint:gosec // only when asked for
+	if s.WinRMNoProxy {
+		w.proxy = nil
+	}
+	scheme := "http"
+	if s.WinRMUseSSL {
+		scheme = "https"
+	}
+	var l login = &basic{s.WinRMUser, s.WinRMPassword, w.transport()}
+	return newClient(scheme+"://"+address+"/wsman", l, clock), address, nil
+}

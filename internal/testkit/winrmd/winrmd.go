@@ -1,0 +1,274 @@
+// Package winrmd is a WinRM server for tests. It speaks the remote shell part of
+// WS-Management (MS-WSMV): Create, Command, Send, Receive, Signal and Delete,
+// over HTTP or TLS, with Basic, NTLM or client certificates.
+//
+// Command lines are run by /bin/sh, but for those that start PowerShell with one
+// of our communicator's scripts: what the script does is done here, below a
+// folder that stands for the drives of the machine.
+package winrmd
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Config says what kind of server it is.
+type Config struct {
+	// User and Password are the only account.
+	User, Password string
+	// TLS serves HTTPS with a certificate that nobody knows.
+	TLS bool
+	// ClientCert is the DER form of a client certificate that is logged in
+	// without a password; it needs TLS.
+	ClientCert []byte
+	// Offers are the authentication schemes that the server has; nil means
+	// Basic.
+	Offers []string
+	// NoPowerShell makes powershell.exe a program that does not exist.
+	NoPowerShell bool
+	// OperationTimeout limits how long Receive waits for output, besides what
+	// the request says; 0 for no other limit.
+	OperationTimeout time.Duration
+	// Skew is added to the clock of the server.
+	Skew time.Duration
+	// MaxShells is how many shells there may be at a time; 0 for any number.
+	MaxShells int
+	// MaxEnvelope is the largest request in bytes; 0 means 153600.
+	MaxEnvelope int
+	// Fault says what goes wrong with a request; nil means nothing.
+	Fault func(Request) Fault
+}
+
+// Request is what Config.Fault decides by.
+type Request struct {
+	// Action is the operation: Create, Command, Send, Receive, Signal, Delete.
+	Action string
+	// N counts the requests for the action, from 1.
+	N int
+}
+
+// Fault is what goes wrong with a request.
+type Fault struct {
+	// Delay comes before everything else.
+	Delay time.Duration
+	// Status is answered with a text that is not SOAP, without doing anything.
+	Status int
+	// Drop closes the connection without doing anything.
+	Drop bool
+	// Lose does what was asked and closes the connection then.
+	Lose bool
+}
+
+// Server is a running server.
+type Server struct {
+	cfg Config
+	web *httptest.Server
+	// root is the folder that stands for the drives: C:\x is root/C/x.
+	root string
+
+	mu     sync.Mutex // guards what follows
+	shells map[string]*shell
+	made   int            // shells that were ever made
+	counts map[string]int // requests by action
+	logins int            // refused logins
+	seen   []string       // remote addresses of the connections
+	conns  sync.Map       // net.Conn to *session, for NTLM
+}
+
+// Start serves until the test ends.
+func Start(t testing.TB, cfg Config) *Server {
+	t.Helper()
+	if cfg.MaxEnvelope == 0 {
+		cfg.MaxEnvelope = 153600
+	}
+	if cfg.Offers == nil {
+		cfg.Offers = []string{"Basic"}
+	}
+	s := &Server{cfg: cfg, root: t.TempDir(), shells: map[string]*shell{}, counts: map[string]int{}}
+	s.web = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.web.Config.ConnContext = s.newSession
+	s.web.Config.ErrorLog = quietLog()
+	if cfg.TLS {
+		s.web.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		s.web.StartTLS()
+	} else {
+		s.web.Start()
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Close ends all commands and connections.
+func (s *Server) Close() {
+	s.endShells()
+	s.web.CloseClientConnections()
+	s.web.Close()
+}
+
+// Reboot ends all commands and forgets all shells, as a restart of the machine does.
+func (s *Server) Reboot() {
+	s.endShells()
+	s.web.CloseClientConnections()
+}
+
+func (s *Server) endShells() {
+	s.mu.Lock()
+	all := s.shells
+	s.shells = map[string]*shell{}
+	s.mu.Unlock()
+	for _, sh := range all {
+		sh.end()
+	}
+}
+
+// Host and Port are where it listens.
+func (s *Server) Host() string { return s.address().IP.String() }
+
+// Port is where it listens.
+func (s *Server) Port() int { return s.address().Port }
+
+func (s *Server) address() *net.TCPAddr { return s.web.Listener.Addr().(*net.TCPAddr) }
+
+// Shells is how many shells there are now.
+func (s *Server) Shells() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.shells)
+}
+
+// ShellsMade is how many shells there ever were.
+func (s *Server) ShellsMade() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made
+}
+
+// Refused is how many requests had wrong credentials.
+func (s *Server) Refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.logins
+}
+
+// Requests is how many requests there were for an action.
+func (s *Server) Requests(action string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[action]
+}
+
+// Path is where a path of the machine is on this one. What starts with a
+// slash is the same here and there; the rest is below the server's folder.
+func (s *Server) Path(windows string) string {
+	p := strings.ReplaceAll(windows, `\`, "/")
+	switch {
+	case strings.HasPrefix(p, "/"):
+		return p
+	case len(p) > 1 && p[1] == ':':
+		return filepath.Join(s.root, strings.ToUpper(p[:1]), p[2:])
+	}
+	return filepath.Join(s.root, "C", "Users", "tester", p)
+}
+
+// serve answers one request.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Skew != 0 {
+		w.Header().Set("Date", time.Now().Add(s.cfg.Skew).UTC().Format(http.TimeFormat))
+	}
+	if r.Method != http.MethodPost || r.URL.Path != "/wsman" {
+		http.NotFound(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	body, ok := s.login(w, r, body)
+	if !ok {
+		return
+	}
+	req, err := parse(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	f := s.fault(req.action())
+	if f.Delay > 0 {
+		select {
+		case <-time.After(f.Delay):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	switch {
+	case f.Drop:
+		panic(http.ErrAbortHandler)
+	case f.Status != 0:
+		http.Error(w, "the service is not well", f.Status)
+		return
+	}
+	var rep reply
+	if len(body) > s.cfg.MaxEnvelope {
+		rep = faulty("w:EncodingLimit", 2150858889, "The request has exceeded the maximum envelope size.")
+	} else {
+		rep = s.do(r.Context(), req)
+	}
+	if f.Lose || r.Context().Err() != nil {
+		panic(http.ErrAbortHandler)
+	}
+	s.answer(w, r, rep.status, rep.envelope(req))
+}
+
+// fault counts the request and says what goes wrong with it.
+func (s *Server) fault(action string) Fault {
+	s.mu.Lock()
+	s.counts[action]++
+	n := s.counts[action]
+	s.mu.Unlock()
+	if s.cfg.Fault == nil {
+		return Fault{}
+	}
+	return s.cfg.Fault(Request{action, n})
+}
+
+// answer sends an envelope, in pieces, so that readers have to put it together.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, body string) {
+	out, contentType := s.seal(r, []byte(body))
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	for len(out) > 0 {
+		n := min(len(out), 16<<10)
+		if _, err := w.Write(out[:n]); err != nil {
+			return
+		}
+		out = out[n:]
+		if f, ok := w.(http.Flusher); ok && len(out) > 0 {
+			f.Flush()
+		}
+	}
+}
+
+// seconds reads a duration such as PT60S or PT60.000S; 0 when it is none.
+func seconds(text string) time.Duration {
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "PT"), "S")
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(f * float64(time.Second))
+}
+
+// URL is where it listens.
+func (s *Server) URL() string {
+	return fmt.Sprintf("%s/wsman", s.web.URL)
+}
