@@ -13,6 +13,7 @@ import (
 	"ingot/internal/builder/oci"
 	"ingot/internal/comm/none"
 	"ingot/internal/comm/ssh"
+	"ingot/internal/comm/winrm"
 	"ingot/internal/component"
 	httpdata "ingot/internal/datasource/http"
 	nulldata "ingot/internal/datasource/null"
@@ -84,8 +85,9 @@ func builtins() builtin {
 
 func (a *app) dialers() map[string]component.Dialer {
 	return map[string]component.Dialer{
-		"ssh":  ssh.NewDialer(ssh.SystemDeps()),
-		"none": none.NewDialer(),
+		"ssh":   ssh.NewDialer(ssh.SystemDeps()),
+		"winrm": winrm.NewDialer(winrm.Deps{}),
+		"none":  none.NewDialer(),
 	}
 }
 

@@ -123,7 +123,7 @@ func TestConnectionCheck(t *testing.T) {
 	}{
 		{map[string]string{"communicator": "ssh"}, ""},
 		{map[string]string{"communicator": "telnet"}, "Unknown communicator"},
-		{map[string]string{"communicator": "winrm"}, "WinRM is not available yet"},
+		{map[string]string{"communicator": "winrm"}, "Unknown communicator"},
 		{map[string]string{"communicator": "ssh", "ssh_certificate_file": "c"}, "Certificate without key"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b"}, "No credentials for the bastion"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b", "ssh_bastion_password": "p", "ssh_proxy_host": "x"}, "Conflicting settings"},

@@ -149,8 +149,8 @@ func ConnectionAttributes() []Attribute {
 }
 
 // Check finds what is wrong with the connection settings whatever the
-// builder: conflicting and incomplete ones, and transports that this build of
-// Ingot does not have. cfg is the configuration that c was decoded from, so
+// builder: conflicting and incomplete ones, and transports that the builder
+// does not have. cfg is the configuration that c was decoded from, so
 // that unknown values are not taken for missing ones.
 func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 	var out diag.List
@@ -160,9 +160,6 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 	}
 	switch {
 	case known || !Known(cfg, "communicator"):
-	case c.Communicator == "winrm":
-		out = append(out, diag.At("communicator", "WinRM is not available yet",
-			"This version of Ingot cannot reach machines over WinRM. Use one of: %s.", quoteAll(transports))...)
 	default:
 		out = append(out, diag.At("communicator", "Unknown communicator",
 			"%q is not a communicator for this builder. Use one of: %s.", c.Communicator, quoteAll(transports))...)
@@ -229,7 +226,7 @@ func quoteAll(words []string) string {
 func CommunicatorSchema(name string) (Schema, bool) {
 	about := map[string]string{
 		"ssh":   "Connects over SSH, directly, through a bastion host or through a SOCKS5 proxy. All commands and files go over one connection.",
-		"winrm": "Connects over WinRM, the remote management of Windows.",
+		"winrm": "Connects over WinRM, the remote management of Windows. Files travel through PowerShell, large ones through several remote shells at a time, and are compared by their SHA-256 sums.",
 		"none":  "Does not connect at all: there is no machine, or nothing to be done on it. Only local steps such as shell-local can be used.",
 	}
 	description, ok := about[name]

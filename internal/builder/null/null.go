@@ -42,9 +42,12 @@ func (builder) Plan(_ context.Context, cfg cty.Value) (component.Job, diag.List)
 	if conn.Communicator == "" {
 		conn.Communicator = "ssh"
 	}
-	out := conn.Check(cfg, "ssh", "none")
+	out := conn.Check(cfg, "ssh", "winrm", "none")
 	if component.Known(cfg, "communicator") && conn.Communicator == "ssh" {
 		out = append(out, checkSSH(cfg)...)
+	}
+	if component.Known(cfg, "communicator") && conn.Communicator == "winrm" {
+		out = append(out, required(cfg, "winrm_host", "winrm_username", "winrm_password")...)
 	}
 	if out.HasErrors() {
 		return nil, out
@@ -123,11 +126,14 @@ func (machine) Facts() map[string]cty.Value {
 
 func (m machine) Endpoint(context.Context) (component.Endpoint, error) {
 	e := component.Endpoint{Transport: m.conn.Communicator, Connection: m.conn}
-	if m.conn.Communicator == "ssh" {
+	switch m.conn.Communicator {
+	case "ssh":
 		e.Host, e.Port = m.conn.SSHHost, m.conn.SSHPort
 		if e.Port == 0 {
 			e.Port = 22
 		}
+	case "winrm":
+		e.Host, e.Port = m.conn.WinRMHost, m.conn.WinRMDefaultPort()
 	}
 	return e, nil
 }

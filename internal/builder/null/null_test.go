@@ -26,6 +26,8 @@ func configs() componenttest.Configs {
 		"none":     with("communicator", "none"),
 		"password": with("ssh_host", "h", "ssh_username", "u", "ssh_password", "p"),
 		"key":      with("communicator", "ssh", "ssh_host", "h", "ssh_username", "u", "ssh_private_key_file", "k"),
+		"winrm":    with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p"),
+		"winrmtls": with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p", "winrm_use_ssl", "true"),
 		"agent":    with("ssh_host", "h", "ssh_username", "u", "ssh_agent_auth", "true"),
 	}
 }
@@ -41,6 +43,8 @@ func TestContract(t *testing.T) {
 			"no way in":    with("ssh_host", "h", "ssh_username", "u"),
 			"two ways in":  with("ssh_host", "h", "ssh_username", "u", "ssh_password", "p", "ssh_agent_auth", "true"),
 			"winrm":        with("communicator", "winrm"),
+			"winrm host":   with("communicator", "winrm", "winrm_username", "u", "winrm_password", "p"),
+			"winrm login":  with("communicator", "winrm", "winrm_host", "h"),
 			"communicator": with("communicator", "carrier-pigeon"),
 		},
 	})
@@ -57,6 +61,8 @@ func TestEndpoint(t *testing.T) {
 	for name, want := range map[string]component.Endpoint{
 		"none":     {Transport: "none"},
 		"password": {Transport: "ssh", Host: "h", Port: 22},
+		"winrm":    {Transport: "winrm", Host: "h", Port: 5985},
+		"winrmtls": {Transport: "winrm", Host: "h", Port: 5986},
 	} {
 		job, diags := New().Plan(t.Context(), New().Schema().Object(configs()[name]))
 		if diags.HasErrors() {

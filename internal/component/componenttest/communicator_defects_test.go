@@ -553,7 +553,7 @@ var defects = []defect{
 			return b.Communicator.Put(ctx, dst, src, m)
 		}
 	}},
-	{"existing files stay as they are", []string{"tree/existing files are replaced"}, func(b *broken) {
+	{"existing files stay as they are", []string{"tree/existing files are replaced", "tree/existing contents are replaced"}, func(b *broken) {
 		b.putTree = func(ctx context.Context, dst string, r io.Reader) error {
 			entries, _, err := readArchive(r)
 			if err != nil {

@@ -123,7 +123,7 @@ func (s *Server) patience(r *request) time.Duration {
 func (s *Server) create() reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.MaxShells > 0 && len(s.shells) >= s.cfg.MaxShells {
+	if s.cfg.MaxShells != 0 && len(s.shells) >= s.cfg.MaxShells {
 		return faulty("w:QuotaLimit", 2150859173, "The maximum number of concurrent shells for this user has been exceeded.")
 	}
 	id := newID()

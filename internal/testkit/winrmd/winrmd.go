@@ -41,7 +41,8 @@ type Config struct {
 	OperationTimeout time.Duration
 	// Skew is added to the clock of the server.
 	Skew time.Duration
-	// MaxShells is how many shells there may be at a time; 0 for any number.
+	// MaxShells is how many shells there may be at a time; 0 for any number, negative
+	// for none.
 	MaxShells int
 	// MaxEnvelope is the largest request in bytes; 0 means 153600.
 	MaxEnvelope int
