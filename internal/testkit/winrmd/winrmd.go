@@ -82,8 +82,6 @@ type Server struct {
 	made   int            // shells that were ever made
 	counts map[string]int // requests by action
 	logins int            // refused logins
-	seen   []string       // remote addresses of the connections
-	conns  sync.Map       // net.Conn to *session, for NTLM
 }
 
 // Start serves until the test ends.
