@@ -49,7 +49,7 @@ for the release (ingot reap does the rest later); a third one ends at once.`,
 	f.register(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.force, "force", false, "replace existing output and artifacts")
-	fl.StringVar(&f.onError, "on-error", string(engine.Cleanup), "after a failure: cleanup, abort (leave everything), ask, or run-cleanup-provisioner `mode`")
+	fl.StringVar(&f.onError, "on-error", string(engine.Cleanup), "the `mode` after a failure: cleanup, abort (leave everything), ask, or run-cleanup-provisioner")
 	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/builder/oci"
+	"ingot/internal/diag"
 )
 
 // Exit codes. They are Packer's.
@@ -81,6 +82,7 @@ func Main(args []string, streams Streams) int {
 func (a *app) report(root *cobra.Command, err error) int {
 	var exit exitError
 	var usage usageError
+	var unknown unknownCommand
 	switch {
 	case err == nil:
 		return exitOK
@@ -89,22 +91,50 @@ func (a *app) report(root *cobra.Command, err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s\nRun '%s -help' for all flags.\n", usage.error, usage.cmd.UseLine(), usage.cmd.CommandPath())
 		return exitFailure
-	case strings.HasPrefix(err.Error(), "unknown command"):
-		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s", notYet(err), root.UsageString())
+	case errors.As(err, &unknown):
+		fmt.Fprintf(a.streams.Err, "Error: %v\n\n%s", unknown, root.UsageString())
 		return exitUsage
 	}
 	fmt.Fprintf(a.streams.Err, "Error: %v\n", err)
 	return exitFailure
 }
 
-// notYet explains why a command of Packer's is unknown.
-func notYet(err error) error {
-	for _, name := range []string{"init", "plugins", "verify-attestation"} {
-		if strings.HasPrefix(err.Error(), fmt.Sprintf("unknown command %q", name)) {
-			return fmt.Errorf("%w: Packer's command %q is not available yet (docs/compatibility.md)", err, name)
+// unknownCommand is a command that does not exist.
+type unknownCommand struct {
+	name string
+	// known are the commands that do.
+	known []string
+}
+
+// Error says what could have been meant, or that it is a command of Packer's
+// which is not there yet.
+func (u unknownCommand) Error() string {
+	text := fmt.Sprintf("unknown command %q", u.name)
+	switch u.name {
+	case "init", "plugins":
+		return text + ": plugins cannot be installed yet, and what is built in needs none. Leave it out (docs/compatibility.md)"
+	case "verify-attestation":
+		return text + ": Packer's command of this name is not available yet (docs/compatibility.md)"
+	}
+	if near, ok := diag.Nearest(u.name, u.known); ok {
+		text += fmt.Sprintf(". Did you mean %q?", near)
+	}
+	return text
+}
+
+// noArguments is the argument check of the root: what is there is not the name
+// of a command.
+func noArguments(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	out := unknownCommand{name: args[0]}
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			out.known = append(out.known, c.Name())
 		}
 	}
-	return err
+	return out
 }
 
 func (a *app) rootCommand(name string) *cobra.Command {
@@ -127,7 +157,7 @@ waits for.
 		DisableFlagsInUseLine: true,
 		SilenceUsage:          true,
 		Version:               version,
-		Args:                  cobra.NoArgs,
+		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("a command is missing"), cmd}
 		},
@@ -136,7 +166,7 @@ waits for.
 	root.SetVersionTemplate(versionText() + "\n")
 	root.Flags().BoolP("version", "v", false, "print the version")
 	root.PersistentFlags().Bool("machine-readable", false, "print comma-separated records for scripts, as Packer does")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{singleDash(err), cmd} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{flagError(cmd, err), cmd} })
 	cobra.AddTemplateFunc("flagUsages", flagUsages)
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})

@@ -2,11 +2,14 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"ingot/internal/diag"
 )
 
 // normaliseFlags turns the single-dash long flags that Packer's users type
@@ -59,9 +62,23 @@ func takeFlag(args []string, flag string) ([]string, bool) {
 	return slices.Delete(slices.Clone(args), i, i+1), true
 }
 
-// singleDash writes flag names in an error the way the help shows them.
-func singleDash(err error) error {
-	return errors.New(strings.ReplaceAll(err.Error(), "--", "-"))
+// flagError writes flag names in an error the way the help shows them, and of
+// an unknown one which could have been meant.
+func flagError(cmd *cobra.Command, err error) error {
+	text := strings.ReplaceAll(err.Error(), "--", "-")
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				known = append(known, f.Name)
+			}
+		})
+		if near, ok := diag.Nearest(unknown.GetSpecifiedName(), known); ok {
+			text += ". Did you mean -" + near + "?"
+		}
+	}
+	return errors.New(text)
 }
 
 // inputs collects -var and -var-file in the order in which they were given,
@@ -101,19 +118,30 @@ Examples:
 // flagUsages renders flags with a single dash. A column for shorthands, which
 // hardly any flag has, would only be in the way.
 func flagUsages(flags *pflag.FlagSet) string {
-	const cut = len("      --") - len("  -")
-	lines := strings.SplitAfter(flags.FlagUsagesWrapped(100), "\n")
-	for i, line := range lines {
-		switch {
-		case strings.HasPrefix(line, "      --"):
-			lines[i] = "  -" + strings.TrimPrefix(line, "      --")
-		case strings.HasPrefix(line, strings.Repeat(" ", cut)):
-			lines[i] = line[cut:] // the text goes on
-		default:
-			// "-h, --help" keeps its shorthand, so the gap behind gives way.
-			line = strings.Replace(line, ", --", ", -", 1)
-			lines[i] = strings.Replace(line, strings.Repeat(" ", cut), " ", 1)
+	const (
+		long = "      --"
+		gap  = "   " // between the flag and its text
+	)
+	type line struct{ flag, text string }
+	var lines []line
+	width := 0
+	for text := range strings.Lines(flags.FlagUsagesWrapped(100)) {
+		if !strings.HasPrefix(strings.TrimLeft(text, " "), "-") {
+			lines = append(lines, line{"", strings.TrimLeft(text, " ")}) // the text goes on
+			continue
 		}
+		flag, rest, _ := strings.Cut(text[len(long):], gap)
+		if start := strings.TrimSuffix(text[:len(long)], "--"); strings.TrimSpace(start) != "" {
+			flag = strings.TrimLeft(start, " ") + "-" + flag // "-h, -help"
+		} else {
+			flag = "-" + flag
+		}
+		width = max(width, len(flag))
+		lines = append(lines, line{flag, strings.TrimLeft(rest, " ")})
 	}
-	return strings.Join(lines, "")
+	var out strings.Builder
+	for _, l := range lines {
+		fmt.Fprintf(&out, "  %-*s%s%s", width, l.flag, gap, l.text)
+	}
+	return out.String()
 }

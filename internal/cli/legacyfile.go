@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -35,7 +36,10 @@ func (a *app) readLegacy(command, configType, path string) (legacyFile, diag.Lis
 	default:
 		return f, nil, errors.New("-config-type is json or hcl2")
 	}
-	if strings.HasSuffix(path, ".pkr.hcl") || strings.HasSuffix(path, ".pkr.json") || isFolder(path) {
+	if isFolder(path) {
+		return f, nil, fmt.Errorf("%s reads one legacy JSON template, and %s is a folder: give the file", command, path)
+	}
+	if strings.HasSuffix(path, ".pkr.hcl") || strings.HasSuffix(path, ".pkr.json") {
 		return f, nil, fmt.Errorf("%s reads legacy JSON templates, and %s is an HCL2 template", command, path)
 	}
 	src, err := a.readFileOrStdin(&f, path)
@@ -44,7 +48,7 @@ func (a *app) readLegacy(command, configType, path string) (legacyFile, diag.Lis
 	}
 	f.sources[f.name] = src
 	doc, diags := jsondoc.Parse(src, f.name)
-	if doc == nil && !strings.HasSuffix(path, ".json") {
+	if doc == nil && !bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
 		diags[0].Detail += fmt.Sprintf(" %s reads legacy JSON templates. Is this file HCL?", command)
 	}
 	f.doc = doc

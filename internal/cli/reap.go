@@ -27,9 +27,10 @@ func (a *app) reapCommand() *cobra.Command {
 		Long: `Removes the containers, folders, keys and processes of runs whose process is
 gone: killed, crashed, or ended with -on-error=abort. What a run has made is in
 its journal from before it existed, so nothing is guessed; runs that are alive
-are never touched.
-
-Without arguments it looks at all runs. Start with 'ingot reap -dry-run'.`,
+are never touched. Without arguments it looks at all runs.`,
+		Example: `  ingot reap -dry-run
+  ingot reap
+  ingot reap -older-than=12h`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.reap(cmd, f, args) },
 	}
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "only list what would be removed")

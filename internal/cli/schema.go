@@ -66,7 +66,7 @@ func (a *app) schema(f schemaFlags, args []string) error {
 	case len(args) == 0:
 		return d.WriteText(a.streams.Out, a.width())
 	}
-	kind, err := kindOf(args[0])
+	kind, err := kindOf(d, args[0])
 	if err != nil {
 		return err
 	}
@@ -96,8 +96,9 @@ func (a *app) schema(f schemaFlags, args []string) error {
 // blockKind stands beside the kinds of components on the command line.
 const blockKind schemadoc.Kind = "block"
 
-// kindOf reads a kind, also in the plural and as templates write it.
-func kindOf(text string) (schemadoc.Kind, error) {
+// kindOf reads a kind, also in the plural and as templates write it. Of the
+// name of a component it says of which kinds there is one.
+func kindOf(d *schemadoc.Document, text string) (schemadoc.Kind, error) {
 	kinds := append(schemadoc.Kinds(), blockKind)
 	name := schemadoc.Kind(strings.TrimSuffix(strings.ReplaceAll(text, "_", "-"), "s"))
 	switch name {
@@ -109,9 +110,15 @@ func kindOf(text string) (schemadoc.Kind, error) {
 	if slices.Contains(kinds, name) {
 		return name, nil
 	}
-	var names []string
+	var names, ways []string
 	for _, k := range kinds {
 		names = append(names, string(k))
+		if _, ok := d.Component(k, text); ok {
+			ways = append(ways, string(k)+" "+text)
+		}
+	}
+	if len(ways) > 0 {
+		return "", fmt.Errorf("%q is the name of a component: say its kind as well, as in %s", text, diag.Names(ways))
 	}
 	return "", fmt.Errorf("there is no kind %q.%s", text, diag.Suggest(text, "kinds", names))
 }

@@ -22,6 +22,9 @@ func (a *app) validateCommand() *cobra.Command {
 names, types, values of variables, and the settings of every component. All
 mistakes are reported at once. Data sources are not read unless asked for; what
 depends on them is taken as not known yet.`,
+		Example: `  ingot validate .
+  ingot validate -var-file=prod.pkrvars.hcl image.pkr.hcl
+  ingot validate -json . | jq -r 'select(.type=="diagnostic").summary'`,
 		Args: oneTemplate,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.validate(cmd.Context(), f, args[0]) },
 	}

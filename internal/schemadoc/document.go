@@ -197,11 +197,27 @@ func (d *Document) Block(way string) (Block, error) {
 			for _, b := range blocks {
 				known = append(known, b.Type)
 			}
-			return Block{}, fmt.Errorf("there is no block %q.%s", way, diag.Suggest(name, "blocks", known))
+			hint := diag.Suggest(name, "blocks", known)
+			if ways := waysTo(d.Blocks, name, ""); len(ways) > 0 {
+				hint = " Say where it stands: " + diag.Names(ways) + "."
+			}
+			return Block{}, fmt.Errorf("there is no block %q.%s", way, hint)
 		}
 		out, blocks = blocks[i], blocks[i].Blocks
 	}
 	return out, nil
+}
+
+// waysTo lists the ways to all blocks of a type.
+func waysTo(blocks []Block, typ, above string) []string {
+	var out []string
+	for _, b := range blocks {
+		if b.Type == typ {
+			out = append(out, above+b.Type)
+		}
+		out = append(out, waysTo(b.Blocks, typ, above+b.Type+".")...)
+	}
+	return out
 }
 
 // WriteJSON writes v, which is a Document or a part of one.

@@ -161,10 +161,14 @@ func (t *Template) parse(f file, summary string) (hcl.Body, diag.List) {
 	} else {
 		parsed, hclDiags = hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	}
-	if parsed == nil {
-		return nil, diag.FromHCL(hclDiags)
+	diags := diag.FromHCL(hclDiags)
+	if diags.HasErrors() && hasSuffix(name, ".pkr.hcl") && bytes.HasPrefix(bytes.TrimSpace(src), []byte("{")) {
+		diags[0].Detail += " This looks like JSON. Give the file a name that ends with .pkr.json, or with .json when it is a legacy template with \"builders\"."
 	}
-	return parsed.Body, diag.FromHCL(hclDiags)
+	if parsed == nil {
+		return nil, diags
+	}
+	return parsed.Body, diags
 }
 
 // CheckNesting refuses a text whose nesting could exhaust the stack: of brackets,
