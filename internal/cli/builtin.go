@@ -33,6 +33,7 @@ import (
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/provision/sleep"
+	"ingot/internal/provision/windowsrestart"
 	"ingot/internal/provision/windowsshell"
 	"ingot/internal/reap"
 )
@@ -57,13 +58,14 @@ func builtins() builtin {
 			"oci":    oci.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
-			"breakpoint":    breakpoint.New,
-			"file":          fileprov.New,
-			"powershell":    powershell.New,
-			"shell":         shell.New,
-			"shell-local":   shelllocal.New,
-			"sleep":         sleep.New,
-			"windows-shell": windowsshell.New,
+			"breakpoint":      breakpoint.New,
+			"file":            fileprov.New,
+			"powershell":      powershell.New,
+			"shell":           shell.New,
+			"shell-local":     shelllocal.New,
+			"sleep":           sleep.New,
+			"windows-restart": windowsrestart.New,
+			"windows-shell":   windowsshell.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
 			"artifice":      artifice.New,
