@@ -27,7 +27,7 @@ func Encoded(interpreter, options, script string) string {
 // Own returns the command line that runs a script of Ingot's own: nothing that
 // the machine or the user has set up changes what it does.
 func Own(script string) string {
-	return Encoded("powershell", "-NoProfile -ExecutionPolicy Bypass", "$ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'\n"+script)
+	return Encoded("powershell", "-NoProfile -ExecutionPolicy Bypass -InputFormat Text", "$ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'\n"+script)
 }
 
 // Literal makes a PowerShell string literal of s in which nothing is expanded.

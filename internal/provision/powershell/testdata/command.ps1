@@ -8,7 +8,7 @@ Write-Output hi
 
 ### run powershell c:/x/it's vars.ps1; c:/x/setup.ps1 i-1
 
-### run powershell -NoProfile -ExecutionPolicy Bypass -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
+### run powershell -NoProfile -ExecutionPolicy Bypass -InputFormat Text -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
 $ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'
 $left = 0
 foreach ($path in @('c:/x/it''s vars.ps1', 'c:/x/setup.ps1')) {

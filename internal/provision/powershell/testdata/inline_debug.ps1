@@ -24,7 +24,7 @@ if ($global:LASTEXITCODE) { exit $global:LASTEXITCODE }
 
 ### run pwsh -ExecutionPolicy bypass -NonInteractive -File "c:/x/s.ps1"
 
-### run powershell -NoProfile -ExecutionPolicy Bypass -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
+### run powershell -NoProfile -ExecutionPolicy Bypass -InputFormat Text -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
 $ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'
 $left = 0
 foreach ($path in @('c:/x/it''s vars.ps1', 'c:/x/s.ps1')) {

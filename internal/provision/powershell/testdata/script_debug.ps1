@@ -21,7 +21,7 @@ try { $null = (Get-Command -Name 'c:/x/setup.ps1' -CommandType ExternalScript -E
 & 'c:/x/setup.ps1'
 exit $LastExitCode
 
-### run powershell -NoProfile -ExecutionPolicy Bypass -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
+### run powershell -NoProfile -ExecutionPolicy Bypass -InputFormat Text -NonInteractive -OutputFormat Text -EncodedCommand (what follows)
 $ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'
 $left = 0
 foreach ($path in @('c:/x/it''s vars.ps1', 'c:/x/setup.ps1')) {
