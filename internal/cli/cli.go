@@ -183,6 +183,7 @@ waits for.
 		a.fixCommand(),
 		a.hcl2UpgradeCommand(),
 		a.reapCommand(),
+		a.cacheCommand(),
 		a.completionCommand(root),
 	} {
 		c.Flags().SortFlags = false

@@ -522,3 +522,35 @@ func TestObjects(t *testing.T) {
 		t.Errorf("GCS: %s, %s", path, auth)
 	}
 }
+
+// TestPruning: what a build uses stays until it has ended.
+func TestPruning(t *testing.T) {
+	data := content(100)
+	s := serve(t, data)
+	r, _ := newRun(t)
+	var end []func()
+	r.AtEnd = func(stop func()) { end = append(end, stop) }
+	path, err := Fetch(t.Context(), r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: "iso"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := List(r.CacheDir)
+	if err != nil || len(list) != 1 || list[0].Path != path || list[0].Size != 100 || list[0].URL != s.URL+"/f" || time.Since(list[0].Used) > time.Hour {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	if err := Remove(r.CacheDir, list[0]); !errors.Is(err, ErrInUse) {
+		t.Errorf("while it is used: %v", err)
+	}
+	for _, stop := range end {
+		stop()
+	}
+	if err := Remove(r.CacheDir, list[0]); err != nil {
+		t.Error(err)
+	}
+	if list, err := List(r.CacheDir); err != nil || len(list) > 0 {
+		t.Errorf("left: %v, %v", list, err)
+	}
+	if got := fetch(t, r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: "iso"}); !bytes.Equal(got, data) || s.asked("GET") != 2 {
+		t.Error("it was not fetched again")
+	}
+}
