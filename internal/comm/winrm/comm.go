@@ -107,8 +107,11 @@ func execute(ctx context.Context, c *client, cmd component.Command) (component.E
 	// A read of the input that does not end outlives us, as in os/exec.
 	go func() {
 		err := feed(work, p, cmd.Stdin)
-		if errors.As(err, new(errReader)) {
-			stop(err) // what a command does with half of its input is of no interest
+		var f *fault
+		if err != nil && !errors.As(err, &f) {
+			// What a command does with half of its input is of no
+			// interest. A fault only says that it reads no more.
+			stop(err)
 		}
 		fed <- err
 	}()
@@ -123,6 +126,8 @@ func execute(ctx context.Context, c *client, cmd component.Command) (component.E
 		return component.Exit{}, context.Cause(ctx)
 	case errors.As(context.Cause(work), &reader):
 		return component.Exit{}, reader.error
+	case work.Err() != nil:
+		return component.Exit{}, lost(ctx, fmt.Errorf("send the input: %w", context.Cause(work)))
 	case errors.As(err, new(errWriter)):
 		return component.Exit{}, err
 	}
@@ -134,9 +139,7 @@ type errReader struct{ error }
 
 func (e errReader) Unwrap() error { return e.error }
 
-// feed sends the input and its end. Errors of sending are of no interest,
-// because a command need not read its input; when the connection is lost,
-// waiting for the end of the command fails too.
+// feed sends the input and its end.
 func feed(ctx context.Context, p *process, in io.Reader) error {
 	if in == nil {
 		return p.send(ctx, nil, true)

@@ -233,9 +233,9 @@ func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client
 	if s.WinRMUseSSL {
 		scheme = "https"
 	}
-	if s.WinRMUseNTLM {
-		return nil, "", errors.New("winrm: winrm_use_ntlm is not there yet")
-	}
 	var l login = &basic{s.WinRMUser, s.WinRMPassword, w.transport()}
+	if s.WinRMUseNTLM {
+		l = &ntlm{name: s.WinRMUser, password: s.WinRMPassword, wire: w, sealed: !s.WinRMUseSSL}
+	}
 	return newClient(scheme+"://"+address+"/wsman", l, clock), address, nil
 }

@@ -9,9 +9,6 @@ import (
 	"slices"
 )
 
-// session is what the server knows of a connection.
-type session struct{}
-
 type sessionKey struct{}
 
 func (s *Server) newSession(ctx context.Context, _ net.Conn) context.Context {
@@ -26,6 +23,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) ([]b
 	if r.TLS != nil && len(s.cfg.ClientCert) > 0 && r.Header.Get("Authorization") == mutual {
 		if len(r.TLS.PeerCertificates) > 0 && bytes.Equal(r.TLS.PeerCertificates[0].Raw, s.cfg.ClientCert) {
 			return body, true
+		}
+	}
+	if slices.Contains(s.cfg.Offers, "Negotiate") {
+		clear, known, answered := s.loginNTLM(w, r, body)
+		if known || answered {
+			return clear, known
 		}
 	}
 	user, password, ok := r.BasicAuth()
@@ -46,7 +49,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request, body []byte) ([]b
 	return nil, false
 }
 
-// seal makes the answer's body.
-func (s *Server) seal(_ *http.Request, body []byte) ([]byte, string) {
-	return body, "application/soap+xml;charset=UTF-8"
+// seal makes the answer's body: encrypted when the request was.
+func (s *Server) seal(r *http.Request, body []byte) ([]byte, string) {
+	c, _ := r.Context().Value(sessionKey{}).(*session)
+	c.mu.Lock()
+	sealed := c.sealed
+	c.mu.Unlock()
+	if !sealed {
+		return body, "application/soap+xml;charset=UTF-8"
+	}
+	return c.pack(body), sealedType
 }
