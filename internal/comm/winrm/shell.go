@@ -49,8 +49,19 @@ func openShell(ctx context.Context, c *client) (*shell, error) {
 	return nil, context.Cause(ctx)
 }
 
+// answered reports whether an error is the server's answer.
+func answered(err error) bool {
+	return errors.As(err, new(*fault)) || errors.As(err, new(*AuthError)) || errors.As(err, new(*statusError)) || errors.Is(err, context.DeadlineExceeded)
+}
+
 func createShell(ctx context.Context, c *client) (*shell, error) {
 	e, err := c.post(ctx, winrm.NewOpenShellRequest(c.url, c.params))
+	if err != nil && ctx.Err() == nil && !answered(err) {
+		// The machine may have closed a connection that nobody used, as
+		// when it starts again. A shell too many ends by itself.
+		c.login.close()
+		e, err = c.post(ctx, winrm.NewOpenShellRequest(c.url, c.params))
+	}
 	if err != nil {
 		return nil, err
 	}

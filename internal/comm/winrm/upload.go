@@ -244,11 +244,13 @@ func (u *upload) do(produce func() error) error {
 	if err == nil {
 		return nil
 	}
+	soon := time.NewTimer(time.Second)
+	defer soon.Stop()
 	select {
 	case <-produced:
 		u.others.Wait()
 		u.tidy()
-	default:
+	case <-soon.C:
 		// Still in a read of the source: it may yet add to what is pending.
 		go func() { <-produced; u.others.Wait(); u.tidy() }()
 	}

@@ -49,9 +49,9 @@ func (s *Server) program(line string) program {
 	if do == nil {
 		return says(1, "this server knows only the scripts of the communicator")
 	}
-	return func(_ context.Context, stdin io.Reader, stdout, _ io.Writer) int {
+	return func(ctx context.Context, stdin io.Reader, stdout, _ io.Writer) int {
 		i := &interpreter{s: s, out: bufio.NewWriter(stdout), handles: map[string]*os.File{}}
-		return i.run(stdin, do)
+		return i.run(ctx, stdin, do)
 	}
 }
 
@@ -81,11 +81,14 @@ type interpreter struct {
 	handles map[string]*os.File
 }
 
-func (i *interpreter) run(stdin io.Reader, do func(*interpreter, string) error) int {
+func (i *interpreter) run(ctx context.Context, stdin io.Reader, do func(*interpreter, string) error) int {
 	defer i.release()
 	lines := bufio.NewReaderSize(stdin, 64<<10)
 	for {
 		line, err := lines.ReadString('\n')
+		if ctx.Err() != nil {
+			return 1
+		}
 		if line = strings.TrimRight(line, "\r\n"); line != "" {
 			if err := do(i, line); err != nil {
 				i.say("!%s %s", kind(err), base64.StdEncoding.EncodeToString([]byte(err.Error())))

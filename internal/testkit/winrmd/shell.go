@@ -151,12 +151,19 @@ func (s *Server) command(sh *shell, r *request) reply {
 	run := s.program(line)
 	ctx, cancel := context.WithCancel(context.Background())
 	in, feed := io.Pipe()
-	c := &command{stdin: feed, kill: cancel, changed: make(chan struct{}), out: map[string][]byte{}}
+	finished := make(chan struct{})
+	kill := func() {
+		cancel()
+		_ = feed.CloseWithError(context.Canceled)
+		<-finished
+	}
+	c := &command{stdin: feed, kill: kill, changed: make(chan struct{}), out: map[string][]byte{}}
 	id := newID()
 	sh.mu.Lock()
 	sh.commands[id] = c
 	sh.mu.Unlock()
 	go func() {
+		defer close(finished)
 		code := run(ctx, in, stream{c, "stdout", ctx}, stream{c, "stderr", ctx})
 		_ = in.Close()
 		cancel()
