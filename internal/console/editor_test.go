@@ -167,6 +167,7 @@ func TestTerminalPaste(t *testing.T) {
 	p.sees(prompt)
 	p.types("\x1b[200~[\r\t5\r]\r\x1b[201~")
 	p.sees(result + "[\r\n  5,\r\n]\r\n")
+	p.sees(prompt) // between two lines it is the terminal that reads Ctrl-D
 	p.types(ctrlD)
 	p.leaves()
 }
