@@ -48,7 +48,7 @@ func documents(t *testing.T) map[string]string {
 }
 
 // commands are those that the documentation may show, one a line.
-var commands = []string{
+var commands = []string{"cache list", "cache prune",
 	"build",
 	"validate",
 	"plan",
@@ -227,7 +227,7 @@ func knows(t *testing.T, u usedFlag) bool {
 	}
 	defer out.Close()
 	const nobody = "zz-no-such-flag"
-	cli.Main([]string{"ingot", u.command, u.flag, "--" + nobody}, cli.Streams{In: nothing, Out: out, Err: out})
+	cli.Main(slices.Concat([]string{"ingot"}, strings.Fields(u.command), []string{u.flag, "--" + nobody}), cli.Streams{In: nothing, Out: out, Err: out})
 	said, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)
