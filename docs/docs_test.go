@@ -48,7 +48,9 @@ func documents(t *testing.T) map[string]string {
 }
 
 // commands are those that the documentation may show, one a line.
-var commands = []string{"cache list", "cache prune",
+var commands = []string{
+	"cache list",
+	"cache prune",
 	"build",
 	"validate",
 	"plan",
