@@ -64,7 +64,7 @@ func (a *app) console(ctx context.Context, f templateFlags, path string) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, screen.close()) }()
-	t, in, diags, err := a.loadBy(f, screen.secrets.Add, func(o template.Options) (*template.Template, diag.List) {
+	t, in, diags, err := a.loadBy(ctx, f, screen.secrets.Add, func(o template.Options) (*template.Template, diag.List) {
 		if path == "" {
 			return &template.Template{Dir: ".", Sources: map[string][]byte{}}, nil
 		}

@@ -50,7 +50,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, path string) error {
 		return err
 	}
 	defer screen.close()
-	t, in, diags, err := a.load(f.templateFlags, path, screen.secrets.Add)
+	t, in, diags, err := a.load(ctx, f.templateFlags, path, screen.secrets.Add)
 	if err != nil {
 		return err
 	}

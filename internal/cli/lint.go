@@ -124,7 +124,7 @@ func (a *app) lint(ctx context.Context, f lintFlags, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, screen.close()) }()
-	t, in, diags, err := a.load(f.templateFlags, path, screen.secrets.Add)
+	t, in, diags, err := a.load(ctx, f.templateFlags, path, screen.secrets.Add)
 	if err != nil {
 		return err
 	}

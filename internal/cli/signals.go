@@ -102,6 +102,34 @@ func interruptible(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
+// interruptibleInput is a reader that gives up when its context ends.
+type interruptibleInput struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read does not wait for a read of a terminal or pipe that the context has cut
+// short, since there is no way to end one: it is left behind with its buffer,
+// in a program that is about to end.
+func (i interruptibleInput) Read(p []byte) (int, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data := make([]byte, len(p))
+		n, err := i.Reader.Read(data)
+		done <- result{data[:n], err}
+	}()
+	select {
+	case r := <-done:
+		return copy(p, r.data), r.err
+	case <-i.ctx.Done():
+		return 0, context.Cause(i.ctx)
+	}
+}
+
 // Streams are the program's standard streams.
 type Streams struct {
 	In       io.Reader

@@ -81,7 +81,7 @@ type planFor struct {
 // there were errors but some builds can run; when nothing can, the error is
 // an exitError.
 func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFor, s *screen) (p *plan.Plan, bad bool, err error) {
-	t, in, diags, err := a.load(f, path, s.secrets.Add)
+	t, in, diags, err := a.load(ctx, f, path, s.secrets.Add)
 	if err != nil {
 		return nil, false, err
 	}
@@ -112,12 +112,13 @@ func outdated(t *template.Template) diag.List {
 	return fix.Findings(t.Legacy.Document)
 }
 
-// load reads the template and gathers the inputs for planning it.
-func (a *app) load(f templateFlags, path string, secret func(string)) (*template.Template, plan.Inputs, diag.List, error) {
-	return a.loadBy(f, secret, func(o template.Options) (*template.Template, diag.List) { return template.Load(path, o) })
+// load reads the template and gathers the inputs for planning it. When ctx ends
+// while it waits for standard input, the error is why.
+func (a *app) load(ctx context.Context, f templateFlags, path string, secret func(string)) (*template.Template, plan.Inputs, diag.List, error) {
+	return a.loadBy(ctx, f, secret, func(o template.Options) (*template.Template, diag.List) { return template.Load(path, o) })
 }
 
-func (a *app) loadBy(f templateFlags, secret func(string), read func(template.Options) (*template.Template, diag.List)) (*template.Template, plan.Inputs, diag.List, error) {
+func (a *app) loadBy(ctx context.Context, f templateFlags, secret func(string), read func(template.Options) (*template.Template, diag.List)) (*template.Template, plan.Inputs, diag.List, error) {
 	switch f.configType {
 	case "", "json", "hcl2":
 	default:
@@ -134,7 +135,14 @@ func (a *app) loadBy(f templateFlags, secret func(string), read func(template.Op
 	if home == "" {
 		home, _ = os.UserHomeDir() // only paths with ~ need it
 	}
-	t, diags := read(template.Options{CoreVersion: packerVersion, ConfigType: f.configType, Stdin: a.streams.In})
+	o := template.Options{CoreVersion: packerVersion, ConfigType: f.configType}
+	if a.streams.In != nil {
+		o.Stdin = interruptibleInput{ctx, a.streams.In}
+	}
+	t, diags := read(o)
+	if ctx.Err() != nil {
+		return nil, plan.Inputs{}, nil, context.Cause(ctx)
+	}
 	return t, plan.Inputs{
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
 		FetchModule: a.fetchModule(secret),

@@ -53,7 +53,7 @@ func (a *app) check(ctx context.Context, f validateFlags, path string, s *screen
 	done := "The configuration is valid."
 	if f.syntaxOnly {
 		done = "Syntax-only check passed. Everything looks okay."
-		t, _, diags, err := a.load(f.templateFlags, path, s.secrets.Add)
+		t, _, diags, err := a.load(ctx, f.templateFlags, path, s.secrets.Add)
 		if err != nil {
 			return err
 		}
