@@ -62,6 +62,8 @@ var commands = []string{
 	"fmt",
 	"console",
 	"reap",
+	"cache list",
+	"cache prune",
 	"version",
 	"completion",
 }

@@ -32,7 +32,7 @@ func (a *app) cacheCommand() *cobra.Command {
 		Short: "List or remove what was downloaded",
 		Long: `Installer images, base images and other downloads stay in a cache that all
 builds share. 'list' shows what is in it, 'prune' removes what is not needed.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("a command is missing: list or prune"), cmd}
 		},

@@ -122,14 +122,14 @@ func (u unknownCommand) Error() string {
 	return text
 }
 
-// noArguments is the argument check of the root: what is there is not the name
-// of a command.
-func noArguments(root *cobra.Command, args []string) error {
+// noArguments is the argument check of a command that only has others below it:
+// what is there is not the name of one.
+func noArguments(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	out := unknownCommand{name: args[0]}
-	for _, c := range root.Commands() {
+	for _, c := range parent.Commands() {
 		if c.IsAvailableCommand() {
 			out.known = append(out.known, c.Name())
 		}
