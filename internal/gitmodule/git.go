@@ -16,8 +16,13 @@ type unansweredError struct{ text string }
 
 func (e unansweredError) Error() string { return e.text }
 
+// remote is what git knows the repository of a module as. The working directory
+// may be in a repository with remotes of its own, whose URLs git would prefer
+// if one of them had this name.
+const remote = "ingot-module-source"
+
 // git runs git and returns what it printed. It asks nobody anything. The URL is
-// given to it as the remote origin, in its environment: other users can see
+// given to it as that of remote, in its environment: other users can see
 // command lines.
 func (s *Store) git(ctx context.Context, r *repository, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
@@ -26,7 +31,7 @@ func (s *Store) git(ctx context.Context, r *repository, dir string, args ...stri
 		"GIT_TERMINAL_PROMPT=0", "GCM_INTERACTIVE=never", "LC_ALL=C",
 		"GIT_ALLOW_PROTOCOL=https:http:ssh:git:file",
 		"GIT_CONFIG_COUNT=2",
-		"GIT_CONFIG_KEY_0=remote.origin.url", "GIT_CONFIG_VALUE_0="+r.url,
+		"GIT_CONFIG_KEY_0=remote."+remote+".url", "GIT_CONFIG_VALUE_0="+r.url,
 		"GIT_CONFIG_KEY_1=core.hooksPath", "GIT_CONFIG_VALUE_1=/dev/null",
 	)
 	// Helpers of git may hold the pipes for a while when it is ended.

@@ -322,3 +322,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Ensure that the remotes of the repository in which a template lies are not
+// taken for that of a module.
+func TestInsideAnotherRepository(t *testing.T) {
+	other, o := newOrigin(t), newOrigin(t)
+	other.commit("wrong")
+	for _, name := range []string{"origin", "upstream"} {
+		other.git(other.work, "remote", "add", name, other.bare)
+	}
+	o.commit("right")
+	t.Chdir(other.work)
+	if got := read(t, o.store(), o.source("//sub?ref=main"), "a.txt"); got != "right" {
+		t.Errorf("got %q", got)
+	}
+}

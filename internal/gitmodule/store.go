@@ -79,7 +79,7 @@ func (s *Store) look(ctx context.Context, r *repository) (string, error) {
 		// A tag that is an object of its own leads to the commit by "^{}".
 		wanted = []string{"refs/tags/" + r.ref + "^{}", "refs/tags/" + r.ref, "refs/heads/" + r.ref}
 	}
-	out, err := s.git(ctx, r, "", append([]string{"ls-remote", "origin"}, wanted...)...)
+	out, err := s.git(ctx, r, "", append([]string{"ls-remote", remote}, wanted...)...)
 	if err != nil {
 		return "", err
 	}
@@ -141,11 +141,11 @@ func (s *Store) checkOut(ctx context.Context, r *repository, id, dir string) err
 		return err
 	}
 	// Not every server gives a commit that is no tip of something.
-	if _, err := s.git(ctx, r, dir, "fetch", "--quiet", "--no-tags", "--depth=1", "origin", id); err != nil {
+	if _, err := s.git(ctx, r, dir, "fetch", "--quiet", "--no-tags", "--depth=1", remote, id); err != nil {
 		if ctx.Err() != nil {
 			return err
 		}
-		if _, err := s.git(ctx, r, dir, "fetch", "--quiet", "origin", "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"); err != nil {
+		if _, err := s.git(ctx, r, dir, "fetch", "--quiet", remote, "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"); err != nil {
 			return err
 		}
 	}

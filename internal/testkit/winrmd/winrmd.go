@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package winrmd is a WinRM server for tests. It speaks the remote shell part of
 // WS-Management (MS-WSMV): Create, Command, Send, Receive, Signal and Delete,
 // over HTTP or TLS, with Basic, NTLM or client certificates.
