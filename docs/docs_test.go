@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"ingot/internal/cli"
 )
 
 const root = ".."
@@ -220,23 +218,9 @@ func usedFlags(text string) []usedFlag {
 // a flag that no command has.
 func knows(t *testing.T, u usedFlag) bool {
 	t.Helper()
-	nothing, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nothing.Close()
-	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
 	const nobody = "zz-no-such-flag"
-	cli.Main(slices.Concat([]string{"ingot"}, strings.Fields(u.command), []string{u.flag, "--" + nobody}), cli.Streams{In: nothing, Out: out, Err: out})
-	said, err := os.ReadFile(out.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return !strings.Contains(string(said), "unknown") || strings.Contains(string(said), nobody)
+	_, said := ingot(t, slices.Concat(strings.Fields(u.command), []string{u.flag, "--" + nobody})...)
+	return !strings.Contains(said, "unknown") || strings.Contains(said, nobody)
 }
 
 func TestFlagsExist(t *testing.T) {
