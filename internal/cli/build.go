@@ -93,7 +93,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
 		Parallel: f.parallel, OnError: onError, Force: f.force, Debug: f.debug,
-		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, Sensitive: screen.secrets.Add, Release: steps.release,
+		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain,
 	})
 	if errors.As(err, new(errInterrupted)) {

@@ -60,6 +60,31 @@ type StepSealer interface {
 	SealStep(ctx context.Context, r Run, step StepInfo) error
 }
 
+// Diagnoser is implemented by a machine that can be looked at from outside, such
+// as a virtual machine with a screen and a serial console. Diagnose is called
+// when the machine could not be reached, while it still exists, and returns
+// within seconds. What it saves goes below Run.ReportDir.
+type Diagnoser interface {
+	Diagnose(ctx context.Context, r Run) Diagnosis
+}
+
+// Diagnosis is what a machine shows.
+type Diagnosis struct {
+	// Console are the last lines that the machine printed, oldest first.
+	Console []string
+	// Saved are files that were written for the user.
+	Saved []Saved
+	// Errs say what could not be found out.
+	Errs []error
+}
+
+// Saved is a file that explains a failure.
+type Saved struct {
+	// What it is, as a noun with its article: "the screen of the machine".
+	What string
+	Path string
+}
+
 // StepInfo tells a StepSealer which provisioner has just run.
 type StepInfo struct {
 	// Type and Name are the provisioner's type and label.

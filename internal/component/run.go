@@ -27,8 +27,11 @@ type Run struct {
 	WorkDir string
 	// CacheDir is where downloads may stay for later runs.
 	CacheDir string
-	Clock    Clock
-	Limits   *retry.Limits
+	// ReportDir is where files that explain a failure go, such as a
+	// screenshot. They stay after the run. It need not exist yet.
+	ReportDir string
+	Clock     Clock
+	Limits    *retry.Limits
 	// Force is -force: existing output may be replaced.
 	Force bool
 	// Debug is -debug.

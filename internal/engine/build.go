@@ -98,7 +98,7 @@ func (b *build) makeRun(events component.Sink, dir string) component.Run {
 	o := b.o
 	return component.Run{
 		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, Events: events, Prompt: o.Prompt,
-		WorkDir: dir, CacheDir: o.CacheDir, Clock: o.Clock, Limits: o.Limits,
+		WorkDir: dir, CacheDir: o.CacheDir, ReportDir: o.ReportDir, Clock: o.Clock, Limits: o.Limits,
 		Force: o.Force, Debug: o.Debug, Template: b.plan.Template, Sensitive: o.Sensitive,
 		AtEnd: func(stop func()) {
 			b.endsMu.Lock()
@@ -177,7 +177,9 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 	}
 	if err == nil {
 		err = b.phase(ctx, component.PhaseConnect, func(ctx context.Context) (err error) {
-			comm, err = b.connect(ctx, machine)
+			if comm, err = b.connect(ctx, machine); err != nil {
+				b.diagnose(ctx, machine)
+			}
 			return err
 		})
 	}

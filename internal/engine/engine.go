@@ -66,6 +66,8 @@ type Options struct {
 	// TempDir is where the run's private folder is made; "" is the system's.
 	TempDir  string
 	CacheDir string
+	// ReportDir is where machines save what explains a failure.
+	ReportDir string
 	// Explain writes out what is wrong with a configuration that could be
 	// evaluated only now, with the lines of the template. When nil, it is
 	// only the error of the step.

@@ -83,6 +83,8 @@ type job struct {
 	capture func(ctx context.Context) error
 	tidy    bool
 	servers bool
+	// machine is what Boot returns when it is not nil.
+	machine component.Machine
 }
 
 func (j *job) Prepare(_ context.Context, r component.Run) error {
@@ -105,6 +107,9 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	}
 	if j.tidy {
 		return tidy{s: j.s}, nil
+	}
+	if j.machine != nil {
+		return j.machine, nil
 	}
 	return machine{}, nil
 }
@@ -403,7 +408,7 @@ func TestPanicInOneBuildReleasesAndSparesTheOthers(t *testing.T) {
 	}
 }
 
-func TestPauseTimeoutAndRetriesTogether(t *testing.T) {
+func TestW1W5PauseTimeoutAndRetriesTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		var starts []time.Duration
