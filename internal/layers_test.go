@@ -27,6 +27,7 @@ var layers = []struct {
 	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
+	{"sshkey", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines are given a key"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
@@ -58,7 +59,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -127,10 +127,19 @@ func TestConnectionCheck(t *testing.T) {
 		{map[string]string{"communicator": "ssh", "ssh_certificate_file": "c"}, "Certificate without key"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b"}, "No credentials for the bastion"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b", "ssh_bastion_password": "p", "ssh_proxy_host": "x"}, "Conflicting settings"},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "rsa", "temporary_key_pair_bits": "2048"}, ""},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "dsa", "temporary_key_pair_bits": "1024"}, "Unusable key type"},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "rsa", "temporary_key_pair_bits": "512"}, "Unusable key size"},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "ecdsa", "temporary_key_pair_bits": "2048"}, "Unusable key size"},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_bits": "-1"}, "Unusable key size"},
+		{map[string]string{"communicator": "ssh", "temporary_key_pair_bits": "2048"}, "Size without meaning"},
 	} {
 		values := map[string]cty.Value{}
 		for k, v := range c.set {
 			values[k] = cty.StringVal(v)
+			if a, _ := s.Attribute(k); a.Type == cty.Number {
+				values[k] = cty.MustParseNumberVal(v)
+			}
 		}
 		cfg := s.Object(values)
 		var conn Connection

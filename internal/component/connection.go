@@ -99,8 +99,8 @@ func ConnectionAttributes() []Attribute {
 		secret(String("ssh_password", "Password, also used for keyboard-interactive questions.")),
 		String("ssh_keypair_name", "Name of a key pair that the provider already has."),
 		String("temporary_key_pair_name", "Name for the key pair that is made for the build."),
-		{Name: "temporary_key_pair_type", Type: cty.String, OneOf: []string{"rsa", "ecdsa", "ed25519", "dsa"}, Description: "Type of the key pair that is made for the build. Default ed25519."},
-		Number("temporary_key_pair_bits", "Size of the key: rsa 4096, ecdsa 521 by default; no meaning for ed25519."),
+		{Name: "temporary_key_pair_type", Type: cty.String, OneOf: []string{"rsa", "ecdsa", "ed25519", "dsa"}, Description: "Type of the key pair that is made for the build: ed25519, ecdsa or rsa. dsa is refused, since no current SSH server accepts it. Default ed25519."},
+		Number("temporary_key_pair_bits", "Size of the key: for rsa 1024 to 16384, for ecdsa 256, 384 or 521; no meaning for ed25519. Default: 4096 for rsa and 521 for ecdsa."),
 		Strings("ssh_ciphers", "Ciphers to offer instead of the default ones."),
 		Bool("ssh_clear_authorized_keys", "Remove the temporary key from authorized_keys files after provisioning."),
 		Strings("ssh_key_exchange_algorithms", "Key exchanges to offer instead of the default ones."),
@@ -181,7 +181,7 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 		out = append(out, diag.At("ssh_bastion_host", "No credentials for the bastion",
 			"Set one of ssh_bastion_password, ssh_bastion_private_key_file and ssh_bastion_agent_auth.")...)
 	}
-	return out
+	return append(out, c.checkKeyPair(cfg)...)
 }
 
 // Timeout is how long to wait for the machine.

@@ -20,6 +20,7 @@ import (
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
 	"ingot/internal/retry"
+	"ingot/internal/sshkey"
 	"ingot/internal/testkit/sshd"
 )
 
@@ -136,6 +137,24 @@ func TestAuthentication(t *testing.T) {
 			}
 			c.connection.SSHUsername = "me"
 			works(t, a.mustDial(t, to(sshd.Start(t, c.server), c.connection)))
+		})
+	}
+}
+
+// TestGeneratedKeys: what builders put into a Connection opens the door.
+func TestGeneratedKeys(t *testing.T) {
+	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
+		t.Run(kind, func(t *testing.T) {
+			pair, err := sshkey.Generate(kind, 0, "packer")
+			if err != nil {
+				t.Fatal(err)
+			}
+			public, _, _, _, err := xssh.ParseAuthorizedKey(pair.Public)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := sshd.Start(t, sshd.Options{User: "me", Keys: []xssh.PublicKey{public}})
+			works(t, hasty(t).mustDial(t, to(s, component.Connection{SSHUsername: "me", SSHPrivateKey: pair.Private, SSHPublicKey: pair.Public})))
 		})
 	}
 }
@@ -289,21 +308,25 @@ func TestAgentForwarding(t *testing.T) {
 
 func TestClearAuthorizedKeys(t *testing.T) {
 	const name = "packer_key 'x"
+	const public = "ssh-ed25519 DDDD"
 	lines := "ssh-ed25519 AAAA someone\nssh-ed25519 BBBB " + name + "\nssh-rsa CCCC not-" + name + "\n# comment\n"
+	renamed := lines + "no-pty ssh-ed25519 DDDD\n" + public + " cloud\nssh-ed25519 DDDDE other\n"
 	for title, c := range map[string]struct {
 		connection component.Connection
 		finish     bool
+		lines      string
 		want       string
 	}{
-		"by Finish":   {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: name}, true, "ssh-ed25519 AAAA someone\nssh-rsa CCCC not-" + name + "\n# comment\n"},
-		"by Close":    {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: name}, false, "ssh-ed25519 AAAA someone\nssh-rsa CCCC not-" + name + "\n# comment\n"},
-		"not wanted":  {component.Connection{TemporaryKeyPairName: name}, true, lines},
-		"no such key": {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: "other"}, true, lines},
+		"by the key":  {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: "x", SSHPublicKey: []byte(public + " x\n")}, true, renamed, lines + "ssh-ed25519 DDDDE other\n"},
+		"by Finish":   {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: name}, true, lines, "ssh-ed25519 AAAA someone\nssh-rsa CCCC not-" + name + "\n# comment\n"},
+		"by Close":    {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: name}, false, lines, "ssh-ed25519 AAAA someone\nssh-rsa CCCC not-" + name + "\n# comment\n"},
+		"not wanted":  {component.Connection{TemporaryKeyPairName: name}, true, lines, lines},
+		"no such key": {component.Connection{SSHClearAuthorizedKeys: true, TemporaryKeyPairName: "other"}, true, lines, lines},
 	} {
 		t.Run(title, func(t *testing.T) {
 			home := t.TempDir()
 			file := filepath.Join(home, ".ssh", "authorized_keys")
-			if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(lines), 0o640)); err != nil {
+			if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(c.lines), 0o640)); err != nil {
 				t.Fatal(err)
 			}
 			// Without sudo, so that nothing of this machine's root is touched.

@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"ingot/internal/component"
@@ -24,7 +25,7 @@ func (c *comm) Finish(ctx context.Context) error {
 	if !c.facts.posix {
 		return fmt.Errorf("ssh: clear authorized_keys: %w: the machine has no POSIX shell", component.ErrUnsupported)
 	}
-	if err := c.shell(ctx, command{line: clearKeysLine(c.connection.TemporaryKeyPairName)}); err != nil {
+	if err := c.shell(ctx, command{line: clearKeysLine(c.connection.TemporaryKeyPairName, keyText(c.connection.SSHPublicKey))}); err != nil {
 		return fmt.Errorf("ssh: clear authorized_keys: %w", err)
 	}
 	return nil
@@ -43,14 +44,25 @@ func (c *comm) finishLate() {
 	}
 }
 
-// clearKeysLine removes the lines that end with a key's name from the user's
-// file and, where sudo allows it, from root's. The files keep their owners and
-// modes.
-func clearKeysLine(name string) string {
+// keyText is the part of an authorized_keys line that is the key itself, such
+// as "AAAAC3..."; empty when there is none.
+func keyText(line []byte) string {
+	if words := strings.Fields(string(line)); len(words) > 1 {
+		return words[1]
+	}
+	return ""
+}
+
+// clearKeysLine removes the lines that end with a key's name, or that hold the
+// key whatever its name there is, from the user's file and, where sudo allows
+// it, from root's. The files keep their owners and modes.
+func clearKeysLine(name, key string) string {
 	clear := `clear() { [ -f "$1" ] || return 0; ` +
-		`awk -v n="$2" '{ k = substr($0, length($0) - length(n)); if (k != " " n) print }' "$1" >"$1.ingot" && cat "$1.ingot" >"$1"; r=$?; rm -f "$1.ingot"; return $r; }; `
-	root := clear + `clear "$1" "$2"`
-	return "umask 077; " + clear + `clear "$HOME/.ssh/authorized_keys" ` + quote(name) + " || exit; " +
+		`n="$2" b="$3" awk '{ k = substr($0, length($0) - length(ENVIRON["n"])); mine = (k == " " ENVIRON["n"]); ` +
+		`for (i = 1; i <= NF; i++) if (ENVIRON["b"] != "" && $i == ENVIRON["b"]) mine = 1; if (!mine) print }' "$1" >"$1.ingot" && ` +
+		`cat "$1.ingot" >"$1"; r=$?; rm -f "$1.ingot"; return $r; }; `
+	root := clear + `clear "$@"`
+	return "umask 077; " + clear + `clear "$HOME/.ssh/authorized_keys" ` + quote(name) + " " + quote(key) + " || exit; " +
 		`[ "$(id -u)" = 0 ] || ! command -v sudo >/dev/null 2>&1 || ! sudo -n true 2>/dev/null || ` +
-		"sudo -n sh -c " + quote(root) + " sh /root/.ssh/authorized_keys " + quote(name)
+		"sudo -n sh -c " + quote(root) + " sh /root/.ssh/authorized_keys " + quote(name) + " " + quote(key)
 }
