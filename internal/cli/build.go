@@ -27,6 +27,8 @@ type buildFlags struct {
 	timestamps bool
 	parallel   int
 	onError    string
+	failFast   bool
+	detailed   bool
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -38,7 +40,11 @@ func (a *app) buildCommand() *cobra.Command {
 a folder with *.pkr.hcl files, one such file, or a legacy JSON template.
 
 Ctrl-C stops the builds and releases what they hold; a second one stops waiting
-for the release (ingot reap does the rest later); a third one ends at once.`,
+for the release (ingot reap does the rest later); a third one ends at once.
+
+The exit code is 0 when all builds have succeeded, else 1. With
+-detailed-exitcode a failure is one of:
+` + exitCodeTable(),
 		Example: `  ingot build .
   ingot build -var 'version=1.2' -only='docker.*' image.pkr.hcl
   ingot build -on-error=ask -debug .
@@ -51,6 +57,8 @@ for the release (ingot reap does the rest later); a third one ends at once.`,
 	fl.BoolVar(&f.force, "force", false, "replace existing output and artifacts")
 	fl.StringVar(&f.onError, "on-error", string(engine.Cleanup), "the `mode` after a failure: cleanup, abort (leave everything), ask, or run-cleanup-provisioner")
 	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
+	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
+	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see below")
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
@@ -81,6 +89,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	defer steps.stop()
 
 	p, bad, err := a.plan(steps.work, f.templateFlags, path, planFor{build: true}, screen)
+	if f.detailed && errors.As(err, new(exitError)) {
+		return exitError{exitUser} // the findings have been printed
+	}
 	if err != nil {
 		return err
 	}
@@ -92,7 +103,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	res, err := engine.Run(steps.work, p, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
-		Parallel: f.parallel, OnError: onError, Force: f.force, Debug: f.debug,
+		Parallel: f.parallel, FailFast: f.failFast, OnError: onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain,
 	})
@@ -100,8 +111,8 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		err = exitError{exitFailure} // the second interrupt has been answered
 	}
 	err = errors.Join(err, run.close(ctx))
-	if err == nil && (bad || res.Failed() > 0 || res.Interrupted != nil) {
-		err = exitError{exitFailure} // said already
+	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
+		err = exitError{code} // said already
 	}
 	return err
 }

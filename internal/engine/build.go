@@ -20,6 +20,7 @@ import (
 	"ingot/internal/diag"
 	"ingot/internal/journal"
 	"ingot/internal/plan"
+	"ingot/internal/retry"
 )
 
 // build is one build while it runs.
@@ -303,7 +304,7 @@ func (b *build) refuse(r component.Run, l diag.List) error {
 	if b.o.Explain != nil {
 		r.Emit(component.Problem{Text: b.o.Explain(l)})
 	}
-	return l.Err()
+	return retry.As(retry.User, l.Err())
 }
 
 func warn(r component.Run, l diag.List) {

@@ -60,6 +60,8 @@ type Options struct {
 	Limits  *retry.Limits
 	// Parallel is how many builds run at a time; less than 1 means all.
 	Parallel int
+	// FailFast stops all builds when one has failed.
+	FailFast bool
 	OnError  OnError
 	Force    bool
 	Debug    bool

@@ -16,6 +16,25 @@ import (
 // errNotStarted is the error of builds that an interrupt kept from starting.
 var errNotStarted = errors.New("not started: the run was interrupted")
 
+// ErrOtherFailed is wrapped by the errors of builds that did nothing wrong: they
+// were stopped or not started because another build had failed.
+var ErrOtherFailed = errors.New("another build failed")
+
+// stoppedError is why -fail-fast ends the builds that still run.
+type stoppedError struct{ failed addr.Build }
+
+func (e stoppedError) Error() string {
+	return fmt.Sprintf("stopped by -fail-fast: %s failed", e.failed)
+}
+func (stoppedError) Is(target error) bool { return target == ErrOtherFailed }
+
+// notStartedError is the error of a build that was not started since another
+// had failed.
+type notStartedError struct{ why string }
+
+func (e notStartedError) Error() string      { return "not started: " + e.why }
+func (notStartedError) Is(target error) bool { return target == ErrOtherFailed }
+
 // schedule starts builds in the order of the plan, several at a time, and each
 // one only after the builds that it needs.
 type schedule struct {
@@ -33,6 +52,8 @@ type schedule struct {
 	begin                time.Time
 	// ended receives the number of a build when it has ended.
 	ended chan int
+	// stop ends the builds that run.
+	stop context.CancelCauseFunc
 }
 
 // progress is how far a build has come.
@@ -62,12 +83,14 @@ func newSchedule(r *run, builds []*plan.Build) *schedule {
 
 // runAll runs all builds and returns how they ended.
 func (s *schedule) runAll(ctx context.Context) []BuildResult {
+	ctx, s.stop = context.WithCancelCause(ctx)
+	defer s.stop(nil)
 	remind, stop := s.reminders(ctx)
 	defer stop()
 	interrupted := ctx.Done()
 	for {
 		if ctx.Err() != nil {
-			s.abandon()
+			s.abandon(context.Cause(ctx))
 			interrupted = nil
 		}
 		for s.start(ctx) {
@@ -96,7 +119,7 @@ func (s *schedule) start(ctx context.Context) (skipped bool) {
 		missing, broken := s.missing(b)
 		switch {
 		case len(broken) > 0:
-			s.skip(i, fmt.Errorf("not started: it uses the artifact of %s, which failed", strings.Join(broken, " and of ")))
+			s.skip(i, notStartedError{fmt.Sprintf("it uses the artifact of %s, which failed", strings.Join(broken, " and of "))})
 			skipped = true
 		case len(missing) > 0:
 			s.wait(i, missing)
@@ -119,6 +142,9 @@ func (s *schedule) end(i int) {
 	s.state[i] = succeeded
 	if s.results[i].Err != nil {
 		s.state[i] = failed
+		if s.o.FailFast {
+			s.stop(stoppedError{s.builds[i].Addr})
+		}
 	}
 }
 
@@ -130,10 +156,14 @@ func (s *schedule) skip(i int, err error) {
 }
 
 // abandon gives up what has not been started.
-func (s *schedule) abandon() {
+func (s *schedule) abandon(cause error) {
+	err := errNotStarted
+	if stopped, ok := errors.AsType[stoppedError](cause); ok {
+		err = notStartedError{fmt.Sprintf("%s failed, and -fail-fast is set", stopped.failed)}
+	}
 	for i := range s.builds {
 		if s.state[i] == pending {
-			s.skip(i, errNotStarted)
+			s.skip(i, err)
 		}
 	}
 }

@@ -174,3 +174,31 @@ func TestInterruptEndsWaitingBuilds(t *testing.T) {
 		}
 	})
 }
+
+// Ensure that with -fail-fast a failed build ends the others, those that have
+// not started too, that they are not blamed, and that what they hold is released.
+func TestFailFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		slow := s.build(s.step("slow", sleeping(time.Hour)))
+		slow.Addr = named("slow")
+		bad := s.needing("bad", func(ctx context.Context, t component.Target) error {
+			return errors.Join(t.Clock.Sleep(ctx, time.Minute), errStep)
+		})
+		begin := time.Now()
+		res := s.run(t, context.Background(), func(o *engine.Options) { o.Parallel, o.FailFast = 2, true },
+			slow, bad, s.needing("never", nil))
+		if took := time.Since(begin); took != time.Minute || res.Failed() != 3 || res.Interrupted != nil {
+			t.Errorf("took %s: %+v", took, res)
+		}
+		for i, want := range []string{"stopped by -fail-fast: test.bad failed", "step broke", "not started: test.bad failed"} {
+			err := res.Builds[i].Err
+			if !strings.Contains(err.Error(), want) || errors.Is(err, engine.ErrOtherFailed) != (i != 1) {
+				t.Errorf("build %d: %v, want %q", i, err, want)
+			}
+		}
+		if s.exists() != "" || strings.Contains(s.said(), "never") {
+			t.Errorf("said %s; left %s", s.said(), s.exists())
+		}
+	})
+}
