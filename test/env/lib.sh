@@ -17,6 +17,7 @@ registry_dir=$state/registry
 auth_registry_dir=$state/auth-registry
 ssh_dir=$state/ssh
 cache_dir=$state/cache
+guest_dir=$state/guest
 env_file=$state/env.json
 
 # Only a folder holding this file is ever used or deleted, so that a mistyped

@@ -63,6 +63,10 @@ type Env struct {
 	// uncompressed tar files.
 	TinyTar   string `json:"tiny_tar"`
 	DebianTar string `json:"debian_tar"`
+
+	// Guest is a small virtual machine for QEMU. It is nil on systems that have
+	// no kernel package to make it of; see [RequireGuest].
+	Guest *Guest `json:"guest"`
 }
 
 // SSHHost is an SSH server and an unprivileged account on it, whose shell is
@@ -85,6 +89,21 @@ func (h SSHHost) Addr() string { return net.JoinHostPort(h.Host, strconv.Itoa(h.
 
 // DockerSocket returns the path of the Docker engine's socket.
 func (e Env) DockerSocket() string { return strings.TrimPrefix(e.DockerHost, "unix://") }
+
+// RequireGuest returns the virtual machine's files and skips the test where
+// there are none. With INGOT_LIVE=require it fails it.
+func RequireGuest(t testing.TB, env Env) Guest {
+	t.Helper()
+	if env.Guest != nil {
+		return *env.Guest
+	}
+	const why = "there is no virtual machine: test/env/guest makes one where Debian's linux-image-cloud-amd64 can be had"
+	if os.Getenv("INGOT_LIVE") == "require" {
+		t.Fatalf("INGOT_LIVE=require and %s", why)
+	}
+	t.Skipf("SKIPPED LIVE TEST %s: %s", t.Name(), why)
+	return Guest{}
+}
 
 // Require returns the running test engines. When they are not up it skips the
 // test and says how to start them.
@@ -189,7 +208,11 @@ func (e Env) check() error {
 		},
 		func() error { return named("SSH server at "+e.SSH.Addr(), pingSSH(ctx, e.SSH.Addr())) },
 	}
-	for _, file := range []string{e.SSH.KeyFile, e.SSHDImageKey, e.TinyTar, e.DebianTar} {
+	files := []string{e.SSH.KeyFile, e.SSHDImageKey, e.TinyTar, e.DebianTar}
+	if e.Guest != nil {
+		files = append(files, e.Guest.Disk, e.Guest.KeyFile)
+	}
+	for _, file := range files {
 		probes = append(probes, func() error { return readable(file) })
 	}
 
