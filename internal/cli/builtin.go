@@ -28,6 +28,7 @@ import (
 	"ingot/internal/postproc/manifest"
 	localpost "ingot/internal/postproc/shelllocal"
 	"ingot/internal/provision/breakpoint"
+	"ingot/internal/provision/cloudinit"
 	fileprov "ingot/internal/provision/file"
 	"ingot/internal/provision/powershell"
 	"ingot/internal/provision/shell"
@@ -59,6 +60,7 @@ func builtins() builtin {
 		},
 		provisioners: map[string]func() component.Provisioner{
 			"breakpoint":      breakpoint.New,
+			"cloud-init":      cloudinit.New,
 			"file":            fileprov.New,
 			"powershell":      powershell.New,
 			"shell":           shell.New,
