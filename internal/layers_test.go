@@ -31,6 +31,7 @@ var layers = []struct {
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
+	{"qemuimg", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that make or convert disk images"},
 	{"media", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders that attach media to machines"},
 	{"fileserver", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines fetch files"},
 	{"fetch", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that download files; the command line lists its cache"},
@@ -59,7 +60,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 
