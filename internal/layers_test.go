@@ -20,6 +20,7 @@ var layers = []struct {
 	{"retry", nil, "error classes are leaves: every layer classifies with them"},
 	{"gotmpl", nil, "template actions know no component"},
 	{"fileid", nil, "identities of files are leaves"},
+	{"qmp", nil, "talking to a QEMU process knows no build"},
 	{"bootcmd", nil, "what is typed at a machine knows no machine"},
 	{"treecopy", nil, "archives know no transport"},
 	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
@@ -60,7 +61,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg", "bootcmd", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

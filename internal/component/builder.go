@@ -53,6 +53,14 @@ type SelfDialer interface {
 	Dial(ctx context.Context, r Run) (Communicator, error)
 }
 
+// Stopper is implemented by a machine that is shut down before it is captured.
+// Stop is called once, after everything that runs on the machine has succeeded and
+// while comm, the communicator of the provisioners, is still open. It is part of
+// the capture: an error fails the build.
+type Stopper interface {
+	Stop(ctx context.Context, r Run, comm Communicator) error
+}
+
 // StepSealer is implemented by a machine that saves its state after each
 // provisioner, such as one image layer per step. SealStep is called after a
 // provisioner has succeeded and before the next one starts.

@@ -191,6 +191,11 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 	}
 	if err == nil {
 		err = b.phase(ctx, component.PhaseCapture, func(ctx context.Context) (err error) {
+			if s, ok := machine.(component.Stopper); ok {
+				if err := s.Stop(ctx, b.rt, comm); err != nil {
+					return err
+				}
+			}
 			artifact, err = job.Capture(ctx, b.rt, machine)
 			return err
 		})
