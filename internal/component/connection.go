@@ -68,6 +68,8 @@ type Connection struct {
 	WinRMUseSSL   bool          `cty:"winrm_use_ssl"`
 	WinRMInsecure bool          `cty:"winrm_insecure"`
 	WinRMUseNTLM  bool          `cty:"winrm_use_ntlm"`
+	WinRMCertFile string        `cty:"winrm_cert_file"`
+	WinRMKeyFile  string        `cty:"winrm_key_file"`
 }
 
 // Values of ssh_host_key_check.
@@ -145,6 +147,8 @@ func ConnectionAttributes() []Attribute {
 		Bool("winrm_use_ssl", "Use HTTPS."),
 		Bool("winrm_insecure", "Do not check the server's certificate."),
 		Bool("winrm_use_ntlm", "Authenticate with NTLM instead of Basic."),
+		path(String("winrm_cert_file", "Log in with this client certificate, a PEM file that may hold the certificates of its issuers too, instead of a name and a password. It needs winrm_use_ssl.")),
+		path(String("winrm_key_file", "Private key of winrm_cert_file, a PEM file without a passphrase. Default: the key is in winrm_cert_file.")),
 	}
 }
 
@@ -181,7 +185,31 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 		out = append(out, diag.At("ssh_bastion_host", "No credentials for the bastion",
 			"Set one of ssh_bastion_password, ssh_bastion_private_key_file and ssh_bastion_agent_auth.")...)
 	}
-	return append(out, c.checkKeyPair(cfg)...)
+	return append(append(out, c.checkKeyPair(cfg)...), c.checkWinRMCertificate(cfg)...)
+}
+
+// checkWinRMCertificate finds settings that do not go with a client certificate.
+func (c *Connection) checkWinRMCertificate(cfg cty.Value) diag.List {
+	if !IsSet(cfg, "winrm_cert_file") {
+		if HasValue(cfg, "winrm_key_file") {
+			return diag.At("winrm_key_file", "Key without certificate", "winrm_key_file is used only with winrm_cert_file, the client certificate of that key.")
+		}
+		return nil
+	}
+	if !HasValue(cfg, "winrm_cert_file") {
+		return nil
+	}
+	var out diag.List
+	if !c.WinRMUseSSL && Known(cfg, "winrm_use_ssl") {
+		out = append(out, diag.At("winrm_cert_file", "Client certificate without TLS",
+			"A client certificate can be shown only over TLS. Set winrm_use_ssl = true.")...)
+	}
+	for _, other := range []string{"winrm_password", "winrm_use_ntlm"} {
+		if HasValue(cfg, other) && (other != "winrm_use_ntlm" || c.WinRMUseNTLM) {
+			out = append(out, diag.At(other, "Conflicting settings", "winrm_cert_file and %s are two ways to log in. Remove one of them.", other)...)
+		}
+	}
+	return out
 }
 
 // Timeout is how long to wait for the machine.

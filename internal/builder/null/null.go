@@ -47,7 +47,10 @@ func (builder) Plan(_ context.Context, cfg cty.Value) (component.Job, diag.List)
 		out = append(out, checkSSH(cfg)...)
 	}
 	if component.Known(cfg, "communicator") && conn.Communicator == "winrm" {
-		out = append(out, required(cfg, "winrm_host", "winrm_username", "winrm_password")...)
+		out = append(out, required(cfg, "winrm_host")...)
+		if !given(cfg, "winrm_cert_file") {
+			out = append(out, required(cfg, "winrm_username", "winrm_password")...)
+		}
 	}
 	if out.HasErrors() {
 		return nil, out

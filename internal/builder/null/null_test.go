@@ -28,6 +28,7 @@ func configs() componenttest.Configs {
 		"key":      with("communicator", "ssh", "ssh_host", "h", "ssh_username", "u", "ssh_private_key_file", "k"),
 		"winrm":    with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p"),
 		"winrmtls": with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p", "winrm_use_ssl", "true"),
+		"winrmkey": with("communicator", "winrm", "winrm_host", "h", "winrm_cert_file", "c.pem", "winrm_use_ssl", "true"),
 		"agent":    with("ssh_host", "h", "ssh_username", "u", "ssh_agent_auth", "true"),
 	}
 }
@@ -45,6 +46,10 @@ func TestContract(t *testing.T) {
 			"winrm":        with("communicator", "winrm"),
 			"winrm host":   with("communicator", "winrm", "winrm_username", "u", "winrm_password", "p"),
 			"winrm login":  with("communicator", "winrm", "winrm_host", "h"),
+			"winrm plain":  with("communicator", "winrm", "winrm_host", "h", "winrm_cert_file", "c.pem"),
+			"winrm both":   with("communicator", "winrm", "winrm_host", "h", "winrm_cert_file", "c.pem", "winrm_use_ssl", "true", "winrm_password", "p"),
+			"winrm ntlm":   with("communicator", "winrm", "winrm_host", "h", "winrm_cert_file", "c.pem", "winrm_use_ssl", "true", "winrm_use_ntlm", "true"),
+			"winrm key":    with("communicator", "winrm", "winrm_host", "h", "winrm_username", "u", "winrm_password", "p", "winrm_key_file", "k.pem"),
 			"communicator": with("communicator", "carrier-pigeon"),
 		},
 	})

@@ -74,6 +74,9 @@ type AuthError struct {
 // Refused reports whether the server knows the way to log in and refuses the
 // credentials; otherwise it does not have that way (yet).
 func (e *AuthError) Refused() bool {
+	if e.Scheme == schemeCert {
+		return true // no server names this way
+	}
 	for _, o := range e.Offers {
 		if strings.EqualFold(o, e.Scheme) || e.Scheme == schemeNTLM && strings.EqualFold(o, "NTLM") {
 			return true
@@ -84,6 +87,10 @@ func (e *AuthError) Refused() bool {
 
 // Error says what to do.
 func (e *AuthError) Error() string {
+	if e.Scheme == schemeCert {
+		return fmt.Sprintf("winrm: the server refuses the client certificate %q (%d attempts); check that certificate authentication is on (winrm get winrm/config/service/auth), that the certificate is mapped to a user (winrm enumerate winrm/config/service/certmapping), and that the machine trusts its issuer",
+			e.User, e.Attempts)
+	}
 	if !e.Refused() {
 		return fmt.Sprintf("winrm: the server does not accept %s authentication (it offers %s); set winrm_use_ntlm as it needs, or enable %s on the machine",
 			e.Scheme, strings.Join(e.Offers, ", "), e.Scheme)

@@ -221,7 +221,7 @@ func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client
 	if port == 0 {
 		port = s.WinRMDefaultPort()
 	}
-	if s.WinRMUser == "" {
+	if s.WinRMUser == "" && s.WinRMCertFile == "" {
 		return nil, "", errors.New("winrm: no user is known; set winrm_username")
 	}
 	address := net.JoinHostPort(host, strconv.Itoa(port))
@@ -233,9 +233,22 @@ func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client
 	if s.WinRMUseSSL {
 		scheme = "https"
 	}
-	var l login = &basic{s.WinRMUser, s.WinRMPassword, w.transport()}
-	if s.WinRMUseNTLM {
-		l = &ntlm{name: s.WinRMUser, password: s.WinRMPassword, wire: w, sealed: !s.WinRMUseSSL}
+	l, err := newLogin(s, w)
+	if err != nil {
+		return nil, "", err
 	}
 	return newClient(scheme+"://"+address+"/wsman", l, clock), address, nil
+}
+
+// newLogin chooses the way to log in.
+func newLogin(s *component.Connection, w wire) (login, error) {
+	switch {
+	case s.WinRMCertFile != "" && !s.WinRMUseSSL:
+		return nil, errors.New("winrm: a client certificate (winrm_cert_file) can be shown only over TLS; set winrm_use_ssl")
+	case s.WinRMCertFile != "":
+		return newCertificate(s.WinRMCertFile, s.WinRMKeyFile, w)
+	case s.WinRMUseNTLM:
+		return &ntlm{name: s.WinRMUser, password: s.WinRMPassword, wire: w, sealed: !s.WinRMUseSSL}, nil
+	}
+	return &basic{s.WinRMUser, s.WinRMPassword, w.transport()}, nil
 }

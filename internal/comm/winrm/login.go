@@ -3,9 +3,12 @@ package winrm
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -20,6 +23,7 @@ type login interface {
 const (
 	schemeBasic = "Basic"
 	schemeNTLM  = "Negotiate"
+	schemeCert  = "client certificate"
 )
 
 // wire is how connections are made.
@@ -55,3 +59,40 @@ func (b *basic) do(r *http.Request) (*http.Response, error) {
 func (b *basic) user() string   { return b.name }
 func (b *basic) scheme() string { return schemeBasic }
 func (b *basic) close()         { b.transport.CloseIdleConnections() }
+
+// certificate logs in with a client certificate. The server maps it to a user.
+type certificate struct {
+	subject   string
+	transport *http.Transport
+}
+
+// mutualTLS is what the header of a request says when the certificate of the
+// connection is the login (DSP0226, annex C).
+const mutualTLS = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual"
+
+// newCertificate reads the files. The key may be in the file of the certificate.
+func newCertificate(certFile, keyFile string, w wire) (*certificate, error) {
+	if keyFile == "" {
+		keyFile = certFile
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("winrm: winrm_cert_file: %w", err)
+	}
+	w.tls.Certificates = []tls.Certificate{pair}
+	return &certificate{pair.Leaf.Subject.String(), w.transport()}, nil
+}
+
+func (c *certificate) do(r *http.Request) (*http.Response, error) {
+	r.Header.Set("Authorization", mutualTLS)
+	resp, err := c.transport.RoundTrip(r)
+	var remote *net.OpError
+	if errors.As(err, &remote) && remote.Op == "remote error" && strings.Contains(remote.Err.Error(), "certificate") {
+		return nil, fmt.Errorf("%w (%w)", &AuthError{User: c.subject, Scheme: schemeCert, Attempts: 1}, err)
+	}
+	return resp, err
+}
+
+func (c *certificate) user() string   { return c.subject }
+func (c *certificate) scheme() string { return schemeCert }
+func (c *certificate) close()         { c.transport.CloseIdleConnections() }

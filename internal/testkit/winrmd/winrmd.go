@@ -10,7 +10,10 @@
 package winrmd
 
 import (
+	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,6 +36,9 @@ type Config struct {
 	// ClientCert is the DER form of a client certificate that is logged in
 	// without a password; it needs TLS.
 	ClientCert []byte
+	// RefuseClientCerts ends the TLS handshake of everybody who shows another
+	// certificate than ClientCert.
+	RefuseClientCerts bool
 	// Offers are the authentication schemes that the server has; nil means
 	// Basic.
 	Offers []string
@@ -100,13 +106,21 @@ func Start(t testing.TB, cfg Config) *Server {
 	s.web.Config.ConnContext = s.newSession
 	s.web.Config.ErrorLog = quietLog()
 	if cfg.TLS {
-		s.web.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		s.web.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, VerifyPeerCertificate: s.verifyClient}
 		s.web.StartTLS()
 	} else {
 		s.web.Start()
 	}
 	t.Cleanup(s.Close)
 	return s
+}
+
+// verifyClient is asked in the handshake.
+func (s *Server) verifyClient(shown [][]byte, _ [][]*x509.Certificate) error {
+	if s.cfg.RefuseClientCerts && (len(shown) == 0 || !bytes.Equal(shown[0], s.cfg.ClientCert)) {
+		return errors.New("not the client that is expected")
+	}
+	return nil
 }
 
 // Close ends all commands and connections.
