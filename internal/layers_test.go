@@ -61,7 +61,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg", "bootcmd", "qmp"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 
