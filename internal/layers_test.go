@@ -26,13 +26,14 @@ var layers = []struct {
 	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
 	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
 	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
-	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv"}, "shared by the two shell-local components"},
+	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "hostproc"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"sshkey", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines are given a key"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
 	{"gitmodule", []string{"outfile", "component", "addr", "diag", "retry", "gotmpl", "fileid"}, "fetching modules knows repositories, not templates"},
-	{"qemuimg", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that make or convert disk images"},
+	{"hostproc", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that start programs on this machine"},
+	{"qemuimg", []string{"component", "addr", "diag", "retry", "gotmpl", "hostproc"}, "shared by components that make or convert disk images"},
 	{"media", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders that attach media to machines"},
 	{"fileserver", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines fetch files"},
 	{"fetch", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components that download files; the command line lists its cache"},
@@ -61,7 +62,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg", "qmp"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "bootcmd", "qemuimg", "hostproc", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -19,6 +19,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/gotmpl"
+	"ingot/internal/hostproc"
 	"ingot/internal/shellenv"
 )
 
@@ -86,10 +87,10 @@ func TestInline(t *testing.T) {
 		t.Errorf("kept %v, open %v", journal.Kept(), journal.Open())
 	}
 	res := journal.Kept()[0]
-	if res.Kind != ProcessKind || res.ID == "" || res.Attrs[PIDAttr] != res.ID {
+	if res.Kind != hostproc.Kind || res.ID == "" || res.Attrs[hostproc.PIDAttr] != res.ID {
 		t.Errorf("the resource is %+v", res)
 	}
-	if runtime.GOOS == "linux" && res.Attrs[StartAttr] == "" {
+	if runtime.GOOS == "linux" && res.Attrs[hostproc.StartAttr] == "" {
 		t.Error("the start time is missing")
 	}
 }

@@ -8,28 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"ingot/internal/component"
-)
-
-// ProcessKind is the resource kind of a local process. Resource.ID is its
-// process id; the environment variable TokenVariable of the process and of all
-// that it starts holds the token.
-const ProcessKind = "os.process"
-
-// TokenVariable is the environment variable that marks our processes.
-const TokenVariable = "INGOT_TOKEN"
-
-// Attributes of a ProcessKind resource, filled in once the process runs.
-// StartAttr is the start time in clock ticks since boot, absent where the
-// system does not tell.
-const (
-	PIDAttr   = "pid"
-	StartAttr = "start_time"
-	BootAttr  = "boot_id"
+	"ingot/internal/hostproc"
 )
 
 // lingering is how long output may stay open after a script's end before we
@@ -50,28 +33,9 @@ func (s *Scripts) execute(ctx context.Context, r component.Run, cmd *exec.Cmd) (
 	}
 	defer out.close()
 	cmd.Stdout, cmd.Stderr = out.ends[0], out.ends[1]
-	ownGroup(cmd)
-	want := component.Resource{Kind: ProcessKind, Attrs: map[string]string{}}
-	lease, err := r.Journal.Acquire(ctx, want, func(_ context.Context, res component.Resource) (string, error) {
-		cmd.Env = append(cmd.Env, TokenVariable+"="+res.Token)
-		if err := cmd.Start(); err != nil {
-			return "", err
-		}
-		id := strconv.Itoa(cmd.Process.Pid)
-		if res.Attrs != nil {
-			res.Attrs[PIDAttr] = id
-			if start := startTime(cmd.Process.Pid); start != "" {
-				res.Attrs[StartAttr], res.Attrs[BootAttr] = start, bootID()
-			}
-		}
-		return id, nil
-	})
+	lease, err := hostproc.Acquire(ctx, r, cmd)
 	out.closeOurEnds()
 	if err != nil {
-		if cmd.Process != nil {
-			endGroup(cmd, true)
-			_ = cmd.Wait() // it was killed: how it ended says nothing
-		}
 		return component.Exit{}, err
 	}
 	out.start()
@@ -97,22 +61,22 @@ func (s *Scripts) wait(ctx context.Context, r component.Run, cmd *exec.Cmd, out 
 			return exit, err
 		}
 		if err := out.drain(ctx, r); err != nil {
-			endGroup(cmd, true)
+			hostproc.EndGroup(cmd, true)
 			return exit, err
 		}
 		return exit, nil
 	case <-ctx.Done():
 	}
-	endGroup(cmd, false)
+	hostproc.EndGroup(cmd, false)
 	grace := time.NewTimer(s.grace)
 	defer grace.Stop()
 	select {
 	case <-ended:
 		// Grandchildren may be slower than the script itself, or ignore
 		// the signal.
-		endGroup(cmd, true)
+		hostproc.EndGroup(cmd, true)
 	case <-grace.C:
-		endGroup(cmd, true)
+		hostproc.EndGroup(cmd, true)
 		<-ended
 	}
 	return component.Exit{}, context.Cause(ctx)

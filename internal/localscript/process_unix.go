@@ -4,7 +4,6 @@ package localscript
 
 import (
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 
@@ -12,23 +11,6 @@ import (
 
 	"ingot/internal/component"
 )
-
-// ownGroup puts the process into a session of its own. A group alone would
-// do for ending it, but then a script that reads from the terminal would be
-// stopped and wait for ever; in a session without a terminal the read fails.
-func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-}
-
-// endGroup asks the process and all its descendants in its group to end, or
-// kills them. Those that are gone already are no error.
-func endGroup(cmd *exec.Cmd, kill bool) {
-	sig := syscall.SIGTERM
-	if kill {
-		sig = syscall.SIGKILL
-	}
-	_ = syscall.Kill(-cmd.Process.Pid, sig)
-}
 
 func exitStatus(state *os.ProcessState) component.Exit {
 	ws, ok := state.Sys().(syscall.WaitStatus)

@@ -1,4 +1,4 @@
-package localscript
+package hostproc
 
 import (
 	"bytes"

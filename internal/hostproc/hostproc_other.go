@@ -1,6 +1,6 @@
 //go:build !linux
 
-package localscript
+package hostproc
 
 func startTime(int) string { return "" }
 
