@@ -43,7 +43,9 @@ type Machine interface {
 
 	// Endpoint says how to reach the machine. It may be called repeatedly
 	// while waiting and may answer differently, since addresses change. An
-	// error that is retry.Transient means "not yet".
+	// error that is retry.Transient means "not yet"; what of the endpoint is
+	// known is returned beside it, so that the transport's dialer does the
+	// waiting, within the time that the connection's settings allow.
 	Endpoint(ctx context.Context) (Endpoint, error)
 }
 

@@ -58,6 +58,28 @@ const (
 	Stderr
 )
 
+// WaitStage is one stage of a wait.
+type WaitStage struct {
+	Name string
+	// Took is the time from when it was first waited for to when the next
+	// stage was, or to the end.
+	Took  time.Duration
+	State StageState
+}
+
+// StageState is what became of a stage.
+type StageState string
+
+// The states.
+const (
+	// StagePassed: it came true.
+	StagePassed StageState = "passed"
+	// StageFailed: it is the one that was waited for when the wait ended.
+	StageFailed StageState = "failed"
+	// StagePending: it was not seen to come true.
+	StagePending StageState = "pending"
+)
+
 type (
 	// RunStarted opens a run.
 	RunStarted struct {
@@ -130,6 +152,19 @@ type (
 		Detail  string
 		Elapsed time.Duration
 	}
+	// WaitEnded says how the waiting for a machine ended.
+	WaitEnded struct {
+		// For is what was waited for: "SSH at 10.0.0.1:22".
+		For string
+		// Elapsed is the whole time; Attempts is how often it was tried.
+		Elapsed  time.Duration
+		Attempts int
+		// Stages are in order; their times add up to Elapsed.
+		Stages []WaitStage
+		// Err is nil when the machine can be used, else why the stage that
+		// failed did not come true.
+		Err error
+	}
 	// Retrying says that something failed and will be tried again.
 	Retrying struct {
 		What    string
@@ -166,6 +201,7 @@ func (Warning) event()          {}
 func (Output) event()           {}
 func (Progress) event()         {}
 func (Waiting) event()          {}
+func (WaitEnded) event()        {}
 func (Retrying) event()         {}
 func (ResourceHeld) event()     {}
 func (ResourceReleased) event() {}

@@ -355,15 +355,21 @@ func (b *build) connect(ctx context.Context, m component.Machine) (component.Com
 		return nil, fmt.Errorf("no communicator %q in this program", ep.Transport)
 	}
 	label := map[string]string{"ssh": "SSH", "winrm": "WinRM"}[ep.Transport]
-	if label != "" {
-		b.rt.Say(fmt.Sprintf("Using %s communicator to connect: %s", label, ep.Host))
+	told := false
+	tell := func(ep component.Endpoint) {
+		if label != "" && ep.Host != "" && !told {
+			told = true
+			b.rt.Say(fmt.Sprintf("Using %s communicator to connect: %s", label, ep.Host))
+		}
 	}
+	tell(ep)
 	// Keep what the dialer saw last: that is the address it connected to.
 	last := ep
 	comm, err := dialer.Dial(ctx, b.rt, func(ctx context.Context) (component.Endpoint, error) {
 		ep, err := m.Endpoint(ctx)
 		if err == nil {
 			last = ep
+			tell(ep)
 		}
 		return ep, err
 	})
@@ -377,14 +383,17 @@ func (b *build) connect(ctx context.Context, m component.Machine) (component.Com
 	return comm, nil
 }
 
-// firstEndpoint asks for the endpoint until there is one, since the transport
+// firstEndpoint asks for the endpoint until its transport is known, which
 // decides who waits from there on.
 func (b *build) firstEndpoint(ctx context.Context, m component.Machine) (component.Endpoint, error) {
 	begin := b.o.Clock.Now()
 	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		ep, err := m.Endpoint(ctx)
-		if err == nil || !isTransient(err) {
+		switch {
+		case err == nil || !isTransient(err):
 			return ep, err
+		case ep.Transport != "":
+			return ep, nil
 		}
 		elapsed := b.o.Clock.Now().Sub(begin)
 		if elapsed > endpointTimeout {

@@ -134,6 +134,8 @@ func (b *board) handle(s *component.Stamped) {
 		}
 	case component.Waiting:
 		t.waiting, t.waitSeen, t.retrying = &e, s.At, nil
+	case component.WaitEnded:
+		t.waiting = nil
 	case component.Retrying:
 		t.retrying, t.retryAt = &e, s.At
 	case component.Output, component.Message:

@@ -40,6 +40,8 @@ func typeOf(e component.Event) string {
 		return "progress"
 	case component.Waiting:
 		return "waiting"
+	case component.WaitEnded:
+		return "wait_ended"
 	case component.Retrying:
 		return "retrying"
 	case component.ResourceHeld:
@@ -124,6 +126,12 @@ func writeFields(o fields, s *component.Stamped) {
 		o.str("for", e.For)
 		o.opt("detail", e.Detail)
 		o.ms("elapsed_ms", e.Elapsed)
+	case component.WaitEnded:
+		o.str("for", e.For)
+		o.ms("elapsed_ms", e.Elapsed)
+		o.int("attempts", int64(e.Attempts))
+		o.any("stages", jsonStages(e.Stages))
+		o.err(e.Err)
 	case component.Retrying:
 		o.str("what", e.What)
 		o.str("class", e.Class)
@@ -156,6 +164,11 @@ type (
 		Size   int64  `json:"size"`
 		Digest string `json:"digest,omitempty"`
 	}
+	jsonStage struct {
+		Name   string               `json:"name"`
+		State  component.StageState `json:"state"`
+		TookMS int64                `json:"took_ms"`
+	}
 	jsonImage struct {
 		Provider string `json:"provider"`
 		Region   string `json:"region,omitempty"`
@@ -182,6 +195,14 @@ func jsonArtifacts(list []*component.Artifact) []*jsonArtifact {
 	out := make([]*jsonArtifact, 0, len(list))
 	for _, a := range list {
 		out = append(out, newJSONArtifact(a))
+	}
+	return out
+}
+
+func jsonStages(list []component.WaitStage) []jsonStage {
+	out := make([]jsonStage, 0, len(list))
+	for _, s := range list {
+		out = append(out, jsonStage{s.Name, s.State, s.Took.Milliseconds()})
 	}
 	return out
 }

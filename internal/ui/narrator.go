@@ -86,9 +86,12 @@ type transfer struct {
 }
 
 const (
-	waitPatience  = 2 * time.Second
-	waitEvery     = 30 * time.Second
-	transferEvery = 10 * time.Second
+	waitPatience = 2 * time.Second
+	waitEvery    = 30 * time.Second
+	// waitWorthTelling is how long a wait must have been for its stages to be
+	// printed.
+	waitWorthTelling = time.Second
+	transferEvery    = 10 * time.Second
 	// transferLeast keeps quick transfers from printing a line per quarter.
 	transferLeast = time.Second
 	// waitsKept bounds how many different reasons get a line at once.
@@ -179,6 +182,11 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 		say(line)
 	case component.Waiting:
 		n.waiting(e, s.Since, t, line, say)
+	case component.WaitEnded:
+		if e.Err != nil {
+			line = fault
+		}
+		waitEnded(e, line, say)
 	case component.Progress:
 		n.progress(e, s, t, line, say)
 	case component.ResourceReleased:
@@ -248,6 +256,48 @@ func (n *narrator) waiting(e component.Waiting, now time.Duration, t *told, line
 		line.text += fmt.Sprintf(", %s so far", SpellDuration(e.Elapsed.Truncate(time.Second)))
 	}
 	say(line)
+}
+
+// waitEnded prints how long each stage of a wait took: in one line when all
+// came true, and else as a table. Nobody asks that of a wait that was short.
+func waitEnded(e component.WaitEnded, line note, say func(note)) {
+	if e.Elapsed < waitWorthTelling {
+		return
+	}
+	if e.Err == nil {
+		times := make([]string, 0, len(e.Stages))
+		for _, s := range e.Stages {
+			times = append(times, s.Name+" "+ShortDuration(s.Took))
+		}
+		line.text = fmt.Sprintf("%s is ready after %s: %s", e.For, ShortDuration(e.Elapsed), strings.Join(times, ", "))
+		say(line)
+		return
+	}
+	width := 0
+	for _, s := range e.Stages {
+		width = max(width, len(s.Name))
+	}
+	text := []string{fmt.Sprintf("%s is not ready after %s and %d attempts:", e.For, ShortDuration(e.Elapsed), e.Attempts)}
+	for _, s := range e.Stages {
+		text = append(text, fmt.Sprintf("  %-*s  %s", width, s.Name, stageText(s)))
+	}
+	line.text = strings.Join(text, "\n")
+	say(line)
+}
+
+// stageText is what a row of the table says of a stage.
+func stageText(s component.WaitStage) string {
+	took, state := ShortDuration(s.Took), "ok"
+	switch s.State {
+	case component.StageFailed:
+		state = "failed"
+	case component.StagePending:
+		state = "not reached"
+	}
+	if s.State == component.StagePending && s.Took == 0 {
+		took = "-"
+	}
+	return fmt.Sprintf("%8s  %s", took, state)
 }
 
 func waitText(e component.Waiting) string {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -235,6 +236,13 @@ func (c *compiled) event(e component.Event) component.Event {
 		return e
 	case component.Waiting:
 		e.For, e.Detail = c.redact(e.For), c.redact(e.Detail)
+		return e
+	case component.WaitEnded:
+		e.For, e.Err = c.redact(e.For), c.error(e.Err)
+		e.Stages = slices.Clone(e.Stages)
+		for i := range e.Stages {
+			e.Stages[i].Name = c.redact(e.Stages[i].Name)
+		}
 		return e
 	case component.Retrying:
 		e.What, e.Class, e.Err = c.redact(e.What), c.redact(e.Class), c.error(e.Err)

@@ -284,7 +284,7 @@ func everyEvent(text string) []component.Event {
 		component.BuildEnded{Artifacts: []*component.Artifact{artifact, nil}},
 		component.PhaseStarted{Phase: component.PhaseBoot}, component.PhaseEnded{Phase: component.PhaseBoot},
 		component.StepStarted{}, component.StepEnded{}, component.Message{}, component.Problem{}, component.Trace{},
-		component.Warning{}, component.Output{}, component.Progress{}, component.Waiting{}, component.Retrying{},
+		component.Warning{}, component.Output{}, component.Progress{}, component.Waiting{}, component.WaitEnded{Stages: make([]component.WaitStage, 1)}, component.Retrying{},
 		component.ResourceHeld{}, component.ResourceReleased{}, component.ResourceKept{},
 		component.ArtifactMade{Artifact: artifact},
 	}
@@ -299,7 +299,7 @@ func everyEvent(text string) []component.Event {
 
 func fill(v reflect.Value, text string) {
 	switch {
-	case v.Type() == reflect.TypeFor[component.Phase]() || v.Type() == reflect.TypeFor[retry.Class]():
+	case v.Type() == reflect.TypeFor[component.Phase]() || v.Type() == reflect.TypeFor[component.StageState]() || v.Type() == reflect.TypeFor[retry.Class]():
 	case v.Type() == reflect.TypeFor[error]():
 		v.Set(reflect.ValueOf(retry.As(retry.Throttled, fmt.Errorf("%s: %w", text, io.ErrUnexpectedEOF))))
 	case v.Kind() == reflect.String:

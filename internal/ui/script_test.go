@@ -98,6 +98,11 @@ func script() []component.Stamped {
 		component.StepEnded{Duration: 900 * ms, Attempts: 2})
 	at(6100*ms, alpha, file, component.StepStarted{},
 		component.StepEnded{Duration: 100 * ms, Attempts: 1, Tolerated: true, Err: errors.New("a.txt: no such file")})
+	at(6500*ms, beta, shell, component.WaitEnded{For: "SSH at [fe80::1]:22", Elapsed: 300 * time.Second, Attempts: 2, Err: errors.New("no route, host"),
+		Stages: []component.WaitStage{
+			{Name: "address", Took: 2 * time.Second, State: component.StagePassed}, {Name: "tcp", Took: 297 * time.Second, State: component.StageFailed},
+			{Name: "banner", Took: time.Second, State: component.StagePending}, {Name: "host key", State: component.StagePending}}},
+		component.WaitEnded{For: "SSH at 10.0.0.2:22", Elapsed: 300 * ms, Attempts: 1, Stages: []component.WaitStage{{Name: "tcp", State: component.StagePassed, Took: 300 * ms}}})
 	at(7*time.Second, beta, shell, component.Problem{Text: "the script did not like it"},
 		component.StepEnded{Duration: 1800 * ms, Attempts: 1, Err: errors.New("script exited with 3")})
 	at(7100*ms, beta, cleanup, component.StepStarted{}, component.StepEnded{Duration: 5 * ms, Attempts: 1})
@@ -108,6 +113,9 @@ func script() []component.Stamped {
 	at(36*time.Second, gamma, none,
 		component.Waiting{For: "tcp 10.0.0.1:22", Detail: "connection refused", Elapsed: 31 * time.Second},
 		component.Waiting{For: "ssh authentication", Elapsed: 31 * time.Second},
+		component.WaitEnded{For: "SSH at 10.0.0.1:22", Elapsed: 31 * time.Second, Attempts: 41, Stages: []component.WaitStage{
+			{Name: "address", Took: 3 * ms, State: component.StagePassed}, {Name: "tcp", Took: 30400 * ms, State: component.StagePassed},
+			{Name: "authentication", Took: 597 * ms, State: component.StagePassed}}},
 		component.PhaseEnded{Phase: component.PhaseConnect, Duration: 31 * time.Second},
 		component.PhaseStarted{Phase: component.PhaseCapture},
 		component.ArtifactMade{Artifact: disk},

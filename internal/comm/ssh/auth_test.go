@@ -19,6 +19,7 @@ import (
 
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/retry"
 	"ingot/internal/sshkey"
 	"ingot/internal/testkit/sshd"
@@ -242,7 +243,7 @@ func TestAttemptsAloneKeepTheTimeLimit(t *testing.T) {
 	free := freeAddress(t)
 	a := hasty(t)
 	_, err := a.dial(t, at("127.0.0.1", free.Port, component.Connection{SSHHandshakeAttempts: 1 << 30}))
-	var w *ssh.WaitError
+	var w *readiness.TimeoutError
 	if !errors.As(err, &w) || w.Elapsed < 5*time.Minute || w.Elapsed > 6*time.Minute {
 		t.Errorf("got %v", err)
 	}

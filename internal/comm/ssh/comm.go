@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 )
 
 // facts are what was found out about a machine when it was first reached.
@@ -174,7 +175,7 @@ func (c *comm) connected(ctx context.Context) (*link, error) {
 		return l, nil
 	}
 	limit := redialLimit
-	got, err := c.a.wait(ctx, &limit)
+	got, err := c.a.wait(ctx, readiness.New(c.a.r, waitPlan()), &limit)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:

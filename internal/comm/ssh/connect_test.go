@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/retry"
 	"ingot/internal/testkit/sshd"
 )
@@ -117,7 +118,7 @@ func TestTimeOutNamesTheStage(t *testing.T) {
 				a = patient(t)
 			}
 			_, err := a.dial(t, c.where)
-			var w *ssh.WaitError
+			var w *readiness.TimeoutError
 			if !errors.As(err, &w) || w.Attempts == 0 || w.Last == nil {
 				t.Fatalf("got %v", err)
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/retry"
 )
 
@@ -91,7 +92,7 @@ func (p *pins) configure(c *component.Connection, home string) {
 }
 
 // Dial waits for the machine. Besides what component.Dialer promises, its
-// errors are *WaitError, *AuthError and *HostKeyError.
+// errors are *readiness.TimeoutError, *AuthError and *HostKeyError.
 func (d *dialer) Dial(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (component.Communicator, error) {
 	a := &approach{d: d, r: r, endpoint: endpoint, route: &route{direct: d.deps.Dial}}
 	c, err := a.reach(ctx)
@@ -123,7 +124,7 @@ type arrival struct {
 
 // reach connects for the first time.
 func (a *approach) reach(ctx context.Context) (component.Communicator, error) {
-	got, err := a.wait(ctx, nil)
+	got, err := a.first(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +136,23 @@ func (a *approach) reach(ctx context.Context) (component.Communicator, error) {
 		if err := a.r.Clock.Sleep(ctx, pause); err != nil {
 			return nil, fmt.Errorf("ssh: pause before connecting: %w", err)
 		}
-		if got, err = a.wait(ctx, nil); err != nil {
+		if got, err = a.first(ctx); err != nil {
 			return nil, err
 		}
 	}
 	got.settings.keys.trust(a.r, got.settings.address, got.verdict)
 	return newComm(ctx, a, got)
+}
+
+// first waits for the machine and tells how it went, unless it is the user who
+// ended the waiting.
+func (a *approach) first(ctx context.Context) (*arrival, error) {
+	w := readiness.New(a.r, waitPlan())
+	got, err := a.wait(ctx, w, nil)
+	if err == nil || ctx.Err() == nil {
+		w.Ended(err)
+	}
+	return got, err
 }
 
 // budget limits the waiting.
@@ -162,24 +174,24 @@ func budgetOf(c *component.Connection) budget {
 
 // wait tries until an attempt succeeds, fails for good or the budget is used
 // up. A nil limit means what the endpoint's settings say.
-func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
-	w := newWatch(a.r)
-	p := &pace{clock: a.r.Clock, begin: w.begin, fixed: limit != nil, budget: budgetOf(&component.Connection{})}
+func (a *approach) wait(ctx context.Context, w *readiness.Watch, limit *budget) (*arrival, error) {
+	p := &pace{clock: a.r.Clock, begin: w.Begin(), fixed: limit != nil, budget: budgetOf(&component.Connection{})}
 	if p.fixed {
 		p.budget = *limit
 	}
 	var last error
 	for attempt := 1; ; attempt++ {
 		if p.left() <= 0 {
-			return nil, w.timedOut(attempt-1, last)
+			return nil, w.TimedOut(w.Current(), attempt-1, last)
 		}
-		before := w.current()
+		before := w.Current()
+		w.Attempt()
 		got, err := a.attempt(ctx, w, p)
 		if err == nil {
 			return got, nil
 		}
 		if ctx.Err() != nil {
-			return nil, a.stopped(w, context.Cause(ctx))
+			return nil, w.Stopped(context.Cause(ctx))
 		}
 		var stop errFinal
 		if errors.As(err, &stop) {
@@ -188,22 +200,18 @@ func (a *approach) wait(ctx context.Context, limit *budget) (*arrival, error) {
 		if last != nil && p.left() <= 0 && errors.As(err, new(slowError)) {
 			// The end of the time cut this attempt short; the one before
 			// says more about what is wrong.
-			return nil, w.ended(before, attempt-1, last)
+			return nil, w.TimedOut(before, attempt-1, last)
 		}
 		last = err
-		w.failed(err)
+		w.Failed(err)
 		if err := p.count(err); err != nil {
 			return nil, err
 		}
 		// After the last rest the time is up and the loop ends above.
 		if err := p.rest(ctx); err != nil {
-			return nil, a.stopped(w, err)
+			return nil, w.Stopped(err)
 		}
 	}
-}
-
-func (a *approach) stopped(w *watch, cause error) error {
-	return fmt.Errorf("ssh: connect: waiting for the %s: %w", w.current().name(w.target), cause)
 }
 
 // pace counts failures and says how long to rest after each.
@@ -281,8 +289,8 @@ func (a *approach) locate(ctx context.Context, p *pace) (component.Endpoint, err
 }
 
 // attempt goes through all stages once.
-func (a *approach) attempt(ctx context.Context, w *watch, p *pace) (*arrival, error) {
-	w.enter(stageAddress)
+func (a *approach) attempt(ctx context.Context, w *readiness.Watch, p *pace) (*arrival, error) {
+	w.Enter(stageAddress)
 	e, err := a.locate(ctx, p)
 	if err != nil {
 		return nil, err
@@ -291,8 +299,8 @@ func (a *approach) attempt(ctx context.Context, w *watch, p *pace) (*arrival, er
 	if err != nil {
 		return nil, err
 	}
-	w.aim(s.address)
-	v, err := s.keys.forHost(s.address, s.known, w.warn)
+	w.Aim(s.address)
+	v, err := s.keys.forHost(s.address, s.known, func(err error) { warn(a.r, err) })
 	if err != nil {
 		return nil, final(err)
 	}
@@ -301,12 +309,12 @@ func (a *approach) attempt(ctx context.Context, w *watch, p *pace) (*arrival, er
 		return nil, err
 	}
 	limit := p.handshakeLimit()
-	h := handshake{address: s.address, creds: &s.creds, verdict: v, settings: s, limit: limit, entered: w.enter}
+	h := handshake{address: s.address, creds: &s.creds, verdict: v, settings: s, limit: limit, entered: w.Enter}
 	l, err := h.do(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	w.enter(stageSession)
+	w.Enter(stageSession)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("running a first command", limit))
 	defer cancel()
 	f, err := examine(ctx, l)

@@ -49,7 +49,7 @@ type handshake struct {
 	verdict  *verdict
 	settings *settings
 	limit    time.Duration
-	entered  func(stage)
+	entered  func(int)
 }
 
 // do runs the handshake. It owns conn.
@@ -120,7 +120,7 @@ func broken(err error) bool {
 // bannerConn notes when the first byte arrives.
 type bannerConn struct {
 	*watchedConn
-	entered func(stage)
+	entered func(int)
 	once    sync.Once
 }
 

@@ -25,7 +25,7 @@ func connect(t *testing.T, s *sshd.Server) *link {
 	}
 	h := handshake{
 		address: s.Addr(), creds: &credentials{}, settings: &settings{}, limit: 10 * time.Second,
-		verdict: &verdict{check: ssh.InsecureIgnoreHostKey()}, entered: func(stage) {},
+		verdict: &verdict{check: ssh.InsecureIgnoreHostKey()}, entered: func(int) {},
 	}
 	l, err := h.do(t.Context(), conn)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestHandshakeLimit(t *testing.T) {
 	t.Cleanup(func() { _ = theirs.Close() })
 	h := handshake{
 		address: "x:22", creds: &credentials{}, settings: &settings{}, limit: 50 * time.Millisecond,
-		verdict: &verdict{check: ssh.InsecureIgnoreHostKey()}, entered: func(stage) {},
+		verdict: &verdict{check: ssh.InsecureIgnoreHostKey()}, entered: func(int) {},
 	}
 	_, err := h.do(t.Context(), ours)
 	var slow slowError

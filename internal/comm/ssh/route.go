@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/proxy"
 
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/retry"
 )
 
@@ -53,12 +54,12 @@ type settings struct {
 }
 
 // open makes a stream to the machine's SSH port.
-func (t *route) open(ctx context.Context, s *settings, w *watch, limit time.Duration) (net.Conn, error) {
+func (t *route) open(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (net.Conn, error) {
 	switch {
 	case s.bastionAddress != "":
 		return t.throughBastion(ctx, s, w, limit)
 	case s.proxyAddress != "":
-		w.enter(stageTCP)
+		w.Enter(stageTCP)
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("proxy "+s.proxyAddress, limit))
 		defer cancel()
 		d, err := proxy.SOCKS5("tcp", s.proxyAddress, s.proxyAuth, forward{t.direct})
@@ -68,7 +69,7 @@ func (t *route) open(ctx context.Context, s *settings, w *watch, limit time.Dura
 		c, err := d.(proxy.ContextDialer).DialContext(ctx, "tcp", s.address)
 		return c, because(ctx, err)
 	}
-	w.enter(stageTCP)
+	w.Enter(stageTCP)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address, limit))
 	defer cancel()
 	c, err := t.direct(ctx, "tcp", s.address)
@@ -88,12 +89,12 @@ func (f forward) DialContext(ctx context.Context, network, address string) (net.
 
 // throughBastion connects to the bastion, unless there is a connection
 // already, and from there to the machine.
-func (t *route) throughBastion(ctx context.Context, s *settings, w *watch, limit time.Duration) (net.Conn, error) {
+func (t *route) throughBastion(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (net.Conn, error) {
 	b, err := t.reachBastion(ctx, s, w, limit)
 	if err != nil {
 		return nil, err
 	}
-	w.enter(stageTCP)
+	w.Enter(stageTCP)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address+" from the bastion", limit))
 	defer cancel()
 	c, err := b.client.DialContext(ctx, "tcp", s.address)
@@ -107,14 +108,14 @@ func (t *route) throughBastion(ctx context.Context, s *settings, w *watch, limit
 	return c, nil
 }
 
-func (t *route) reachBastion(ctx context.Context, s *settings, w *watch, limit time.Duration) (*link, error) {
+func (t *route) reachBastion(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (*link, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.bastion != nil && t.bastion.alive() {
 		return t.bastion, nil
 	}
-	w.enter(stageBastion)
-	v, err := s.bastionKeys.forHost(s.bastionAddress, nil, w.warn)
+	w.Enter(stageBastion)
+	v, err := s.bastionKeys.forHost(s.bastionAddress, nil, func(err error) { warn(w.Run(), err) })
 	if err != nil {
 		return nil, final(err)
 	}
@@ -129,7 +130,7 @@ func (t *route) reachBastion(ctx context.Context, s *settings, w *watch, limit t
 	if s.bastionCreds.ask != nil {
 		limit = max(limit, 2*time.Minute)
 	}
-	h := handshake{address: s.bastionAddress, creds: &s.bastionCreds, verdict: v, settings: s, limit: limit, entered: func(stage) {}}
+	h := handshake{address: s.bastionAddress, creds: &s.bastionCreds, verdict: v, settings: s, limit: limit, entered: func(int) {}}
 	l, err := h.do(ctx, conn)
 	var refused *AuthError
 	if errors.As(err, &refused) {
@@ -139,7 +140,7 @@ func (t *route) reachBastion(ctx context.Context, s *settings, w *watch, limit t
 	if err != nil {
 		return nil, fmt.Errorf("bastion %s: %w", s.bastionAddress, err)
 	}
-	s.bastionKeys.trust(w.r, s.bastionAddress, v)
+	s.bastionKeys.trust(w.Run(), s.bastionAddress, v)
 	l.keepAlive(s.keepAlive)
 	t.bastion = l
 	return l, nil

@@ -19,6 +19,7 @@ import (
 
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/testkit/sshd"
 )
 
@@ -122,7 +123,7 @@ func TestSilentBastion(t *testing.T) {
 	b := sshd.Start(t, sshd.Options{Connected: func(int, net.Conn) bool { return false }})
 	s := sshd.Start(t, sshd.Options{})
 	_, err := patient(t).dial(t, to(s, through(b, component.Connection{SSHTimeout: 300 * time.Millisecond})))
-	var w *ssh.WaitError
+	var w *readiness.TimeoutError
 	if !errors.As(err, &w) {
 		t.Fatalf("got %v", err)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"ingot/internal/comm/winrm"
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/testkit/winrmd"
 )
 
@@ -98,14 +99,18 @@ func TestSchemeThatIsNotThereYetIsWaitedFor(t *testing.T) {
 	c := connection()
 	c.WinRMTimeout = 30 * time.Second
 	err := tryDial(t, winrm.Deps{}, patientRun(&events), at(s, c))
-	var waited *winrm.WaitError
+	var waited *readiness.TimeoutError
 	if !errors.As(err, &waited) || !strings.Contains(waited.Stage, "authentication") || !strings.Contains(err.Error(), "Kerberos") {
 		t.Errorf("got %v", err)
 	}
 	if n := s.Refused(); n < 5 {
 		t.Errorf("only %d attempts in 30 seconds", n)
 	}
-	if w, ok := events[len(events)-1].(component.Waiting); !ok || !strings.Contains(w.Detail, "Kerberos") {
+	if w, ok := events[len(events)-2].(component.Waiting); !ok || !strings.Contains(w.Detail, "Kerberos") {
+		t.Errorf("the last but one event is %+v", events[len(events)-2])
+	}
+	ended, ok := events[len(events)-1].(component.WaitEnded)
+	if !ok || !errors.Is(ended.Err, err) || len(ended.Stages) != 6 || ended.Stages[3] != (component.WaitStage{Name: "authentication", Took: ended.Elapsed, State: component.StageFailed}) {
 		t.Errorf("the last event is %+v", events[len(events)-1])
 	}
 }
@@ -145,7 +150,7 @@ func TestStages(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tryDial(t, winrm.Deps{}, patientRun(nil), x.where)
-			var w *winrm.WaitError
+			var w *readiness.TimeoutError
 			if !errors.As(err, &w) || !strings.HasPrefix(w.Stage, x.stage) || !strings.Contains(err.Error(), x.says) || !strings.Contains(err.Error(), "winrm_timeout") {
 				t.Errorf("got %v", err)
 			}

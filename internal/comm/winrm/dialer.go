@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/retry"
 )
 
@@ -54,9 +55,9 @@ func NewDialer(deps Deps) component.Dialer {
 }
 
 // Dial waits for the machine. Besides what component.Dialer promises, its
-// errors are *WaitError and *AuthError.
+// errors are *readiness.TimeoutError and *AuthError.
 func (d *dialer) Dial(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (component.Communicator, error) {
-	got, err := d.wait(ctx, r, endpoint)
+	got, err := d.reach(ctx, r, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (d *dialer) Dial(ctx context.Context, r component.Run, endpoint func(contex
 		if err := r.Clock.Sleep(ctx, pause); err != nil {
 			return nil, fmt.Errorf("winrm: pause before connecting: %w", err)
 		}
-		if got, err = d.wait(ctx, r, endpoint); err != nil {
+		if got, err = d.reach(ctx, r, endpoint); err != nil {
 			return nil, err
 		}
 	}
@@ -84,23 +85,35 @@ type errFinal struct{ error }
 
 func (e errFinal) Unwrap() error { return e.error }
 
+// reach waits for the machine and tells how it went, unless it is the user who
+// ended the waiting.
+func (d *dialer) reach(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (*arrival, error) {
+	w := readiness.New(r, waitPlan())
+	got, err := d.wait(ctx, w, endpoint)
+	if err == nil || ctx.Err() == nil {
+		w.Ended(err)
+	}
+	return got, err
+}
+
 // wait tries until an attempt succeeds, fails for good or the time is up.
-func (d *dialer) wait(ctx context.Context, r component.Run, endpoint func(context.Context) (component.Endpoint, error)) (*arrival, error) {
-	w := newWatch(r)
+func (d *dialer) wait(ctx context.Context, w *readiness.Watch, endpoint func(context.Context) (component.Endpoint, error)) (*arrival, error) {
+	r := w.Run()
 	limit := (&component.Connection{Communicator: "winrm"}).Timeout()
-	left := func() time.Duration { return limit - r.Clock.Now().Sub(w.begin) }
+	left := func() time.Duration { return limit - r.Clock.Now().Sub(w.Begin()) }
 	var last error
 	at, refusals, delay := stageAddress, 0, time.Duration(0)
 	for attempt := 1; ; attempt++ {
 		if left() <= 0 {
-			return nil, w.timedOut(at, attempt-1, last)
+			return nil, w.TimedOut(at, attempt-1, last)
 		}
+		w.Attempt()
 		got, err := d.attempt(ctx, w, endpoint, &limit)
 		if err == nil {
 			return got, nil
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("winrm: connect: waiting for the %s: %w", w.now.name(w.target), context.Cause(ctx))
+			return nil, w.Stopped(context.Cause(ctx))
 		}
 		var stop errFinal
 		if errors.As(err, &stop) {
@@ -109,9 +122,9 @@ func (d *dialer) wait(ctx context.Context, r component.Run, endpoint func(contex
 		if last == nil || left() > 0 || !errors.Is(err, context.DeadlineExceeded) {
 			// An attempt that the end of the time cut short says less
 			// about what is wrong than the one before.
-			last, at = err, w.now
+			last, at = err, w.Current()
 		}
-		w.failed(err)
+		w.Failed(err)
 		delay = max(firstDelay, min(delay*3/2, maxDelay))
 		var auth *AuthError
 		if errors.As(err, &auth) && auth.Refused() {
@@ -122,15 +135,15 @@ func (d *dialer) wait(ctx context.Context, r component.Run, endpoint func(contex
 			delay = refusalDelay
 		}
 		if err := r.Clock.Sleep(ctx, min(delay, max(left(), 0))); err != nil {
-			return nil, fmt.Errorf("winrm: connect: waiting for the %s: %w", w.now.name(w.target), err)
+			return nil, w.Stopped(err)
 		}
 	}
 }
 
 // attempt goes through all stages once.
-func (d *dialer) attempt(ctx context.Context, w *watch, endpoint func(context.Context) (component.Endpoint, error), limit *time.Duration) (*arrival, error) {
-	w.enter(stageAddress)
-	left := *limit - w.r.Clock.Now().Sub(w.begin)
+func (d *dialer) attempt(ctx context.Context, w *readiness.Watch, endpoint func(context.Context) (component.Endpoint, error), limit *time.Duration) (*arrival, error) {
+	w.Enter(stageAddress)
+	left := *limit - w.Run().Clock.Now().Sub(w.Begin())
 	ctx, cancel := context.WithTimeoutCause(ctx, min(left, attemptLimit), fmt.Errorf("took longer than %s: %w", min(left, attemptLimit), context.DeadlineExceeded))
 	defer cancel()
 	e, err := endpoint(ctx)
@@ -143,7 +156,7 @@ func (d *dialer) attempt(ctx context.Context, w *watch, endpoint func(context.Co
 		}
 		return nil, err
 	}
-	c, address, err := d.configure(e, w.r.Clock)
+	c, address, err := d.configure(e, w.Run().Clock)
 	if err != nil {
 		return nil, errFinal{err}
 	}
@@ -162,10 +175,10 @@ func timeoutOf(c *component.Connection) time.Duration {
 
 // probe finds out how far the machine is: the last stage is that PowerShell
 // answers.
-func (d *dialer) probe(ctx context.Context, w *watch, c *client, e component.Endpoint, address string) error {
-	w.target = address
+func (d *dialer) probe(ctx context.Context, w *readiness.Watch, c *client, e component.Endpoint, address string) error {
+	w.Aim(address)
 	if !d.proxied(e, c.url) {
-		w.enter(stageTCP)
+		w.Enter(stageTCP)
 		short, cancel := context.WithTimeout(ctx, tcpLimit)
 		conn, err := d.deps.Dial(short, "tcp", address)
 		cancel()
@@ -174,22 +187,22 @@ func (d *dialer) probe(ctx context.Context, w *watch, c *client, e component.End
 		}
 		_ = conn.Close() // it has shown that somebody listens
 	}
-	w.enter(stageHTTP)
+	w.Enter(stageHTTP)
 	s, err := openShell(ctx, c)
 	var auth *AuthError
 	var f *fault
 	switch {
 	case errors.As(err, &auth):
-		w.enter(stageAuth)
+		w.Enter(stageAuth)
 		return err
 	case errors.As(err, &f):
-		w.enter(stageShell)
+		w.Enter(stageShell)
 		return err
 	case err != nil:
 		return err
 	}
 	s.close()
-	w.enter(stagePowerShell)
+	w.Enter(stagePowerShell)
 	return ready(ctx, c)
 }
 

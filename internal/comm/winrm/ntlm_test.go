@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/comm/winrm"
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 	"ingot/internal/testkit/winrmd"
 )
 
@@ -63,7 +64,7 @@ func TestNTLMIsNotThere(t *testing.T) {
 	s := start(t, winrmd.Config{})
 	c := connection()
 	c.WinRMUseNTLM, c.WinRMTimeout = true, 5e9
-	var waited *winrm.WaitError
+	var waited *readiness.TimeoutError
 	if err := tryDial(t, winrm.Deps{}, patientRun(nil), at(s, c)); !errors.As(err, &waited) || !strings.Contains(err.Error(), "it offers Basic") {
 		t.Errorf("got %v", err)
 	}
