@@ -45,6 +45,7 @@ var layers = []struct {
 	{"datasource", componentLayer, componentReason},
 	{"journal", []string{"component", "addr"}, "the journal knows resources, not who makes them"},
 	{"reap", []string{"component", "addr", "fileid"}, "reapers know resources only"},
+	{"watchdog", nil, "the watchdog knows a pipe; what it does then is the command line's"},
 	{"legacy", []string{"addr", "diag", "gotmpl", "legacy"}, "legacy JSON is read and rewritten as text; what it means is the template's model"},
 	{"template", []string{"addr", "diag", "gotmpl", "legacy"}, "the model holds what is written, not what it means"},
 	{"console", []string{"diag"}, "the console reads and prints; what an expression means it is given"},

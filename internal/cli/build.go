@@ -16,6 +16,7 @@ import (
 	"ingot/internal/journal"
 	"ingot/internal/retry"
 	"ingot/internal/ui"
+	"ingot/internal/watchdog"
 )
 
 type buildFlags struct {
@@ -29,6 +30,7 @@ type buildFlags struct {
 	onError    string
 	failFast   bool
 	detailed   bool
+	noWatchdog bool
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -40,7 +42,8 @@ func (a *app) buildCommand() *cobra.Command {
 a folder with *.pkr.hcl files, one such file, or a legacy JSON template.
 
 Ctrl-C stops the builds and releases what they hold; a second one stops waiting
-for the release (ingot reap does the rest later); a third one ends at once.
+for the release (a watchdog process does the rest); a third one ends at once. The
+watchdog also releases what a build holds that is killed.
 
 The exit code is 0 when all builds have succeeded, else 1. With
 -detailed-exitcode a failure is one of:
@@ -59,6 +62,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see below")
+	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
@@ -96,7 +100,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		return err
 	}
 	a.mentionLeftovers(d, screen)
-	run, err := a.openRun(ctx, d, path)
+	run, err := a.openRun(ctx, d, path, func(id string) *watchdog.Watchdog {
+		return a.watchRun(d, id, f.noWatchdog, screen.warn)
+	})
 	if err != nil {
 		return err
 	}
@@ -110,7 +116,8 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if errors.As(err, new(errInterrupted)) {
 		err = exitError{exitFailure} // the second interrupt has been answered
 	}
-	err = errors.Join(err, run.close(ctx))
+	// Nobody waited for the release of what a second interrupt has left.
+	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))
 	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
 		err = exitError{code} // said already
 	}
@@ -123,9 +130,13 @@ type openRun struct {
 	store  journal.Store
 	log    journal.Log
 	ledger *journal.Ledger
+	// watchdog is nil when there is none.
+	watchdog *watchdog.Watchdog
 }
 
-func (a *app) openRun(ctx context.Context, d dirs, template string) (*openRun, error) {
+// openRun begins a run. watch is called before anything of it exists, since
+// the process may be killed at any time from then on.
+func (a *app) openRun(ctx context.Context, d dirs, template string, watch func(id string) *watchdog.Watchdog) (*openRun, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("run id: %w", err)
@@ -133,21 +144,34 @@ func (a *app) openRun(ctx context.Context, d dirs, template string) (*openRun, e
 	r := &openRun{id: id.String(), store: journal.FileStore{Dir: runsDir(d)}}
 	info := journal.ThisProcess(r.id, a.start)
 	info.Template, info.Version = template, version
+	r.watchdog = watch(r.id)
 	if r.log, err = r.store.Create(ctx, info); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.dismiss())
 	}
 	r.ledger = journal.NewLedger(r.log, a.reapers(), component.SystemClock{})
 	// Scripts and plugins know the run by this name.
 	return r, os.Setenv("PACKER_RUN_UUID", r.id)
 }
 
-// close ends the journal; when nothing is left open it goes away.
-func (r *openRun) close(ctx context.Context) error {
+// close ends the journal; when nothing is left open it goes away. What is left of
+// an abandoned run is the watchdog's, and else was left on purpose.
+func (r *openRun) close(ctx context.Context, abandoned bool) error {
 	st, err := r.log.State()
 	if err == nil && len(st.Open) == 0 {
 		err = r.store.Remove(ctx, r.log)
 	}
-	return errors.Join(err, r.log.Close())
+	err = errors.Join(err, r.log.Close())
+	if !abandoned {
+		err = errors.Join(err, r.dismiss())
+	}
+	return err
+}
+
+func (r *openRun) dismiss() error {
+	if r.watchdog == nil {
+		return nil
+	}
+	return r.watchdog.Dismiss()
 }
 
 // mentionLeftovers says once that crashed runs have left something behind.

@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/builder/oci"
 	"ingot/internal/diag"
+	"ingot/internal/watchdog"
 )
 
 // Exit codes. They are Packer's.
@@ -61,6 +62,9 @@ type app struct {
 func Main(args []string, streams Streams) int {
 	if len(args) > 1 && args[1] == oci.SandboxArg {
 		return oci.SandboxMain(args[2:])
+	}
+	if len(args) > 1 && args[1] == watchdog.Arg {
+		return watchdogMain(args[2:], streams)
 	}
 	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
 	root := a.rootCommand(filepath.Base(args[0]))

@@ -127,9 +127,18 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // nothing-left checks that there is no journal, no temporary file, and no
-// process that the script started.
+// process that the script started. A run's watchdog may need a moment.
 func nothingLeft(ts *testscript.TestScript, neg bool, _ []string) {
-	var left []string
+	left := leftovers(ts)
+	for end := time.Now().Add(waitLimit); !neg && len(left) > 0 && time.Now().Before(end); left = leftovers(ts) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if (len(left) == 0) == neg {
+		ts.Fatalf("left: %q", left)
+	}
+}
+
+func leftovers(ts *testscript.TestScript) (left []string) {
 	for _, dir := range []string{filepath.Join(ts.Getenv("INGOT_STATE_DIR"), "runs"), ts.Getenv("TMPDIR")} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
@@ -139,10 +148,7 @@ func nothingLeft(ts *testscript.TestScript, neg bool, _ []string) {
 			left = append(left, filepath.Join(dir, e.Name()))
 		}
 	}
-	left = append(left, processesWith(markVariable+"="+ts.Getenv(markVariable))...)
-	if (len(left) == 0) == neg {
-		ts.Fatalf("left: %q", left)
-	}
+	return append(left, processesWith(markVariable+"="+ts.Getenv(markVariable))...)
 }
 
 // processesWith lists the processes that have a setting in their environment;

@@ -13,10 +13,10 @@ import (
 var passed atomic.Int64
 
 // failpoint kills the process, as SIGKILL from outside would, when it is
-// reached for the N-th time, where INGOT_FAILPOINT is "NAME:N". Only programs
+// reached for the N-th time, where FailpointVariable is "NAME:N". Only programs
 // built with -tags failpoints have it; crash tests do.
 func failpoint(name string) {
-	want, count, ok := strings.Cut(os.Getenv("INGOT_FAILPOINT"), ":")
+	want, count, ok := strings.Cut(os.Getenv(FailpointVariable), ":")
 	if !ok || want != name {
 		return
 	}

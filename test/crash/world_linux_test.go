@@ -31,6 +31,8 @@ type world struct {
 	// neighbours are files and folders of somebody else in the places where
 	// the run keeps its own.
 	neighbours []string
+	// ownGroup puts what is run into a group of processes of its own.
+	ownGroup bool
 	// complete says that the run ended well, so that its image is wanted.
 	complete bool
 	// kept are resources that the run gave to the user before it was killed.
@@ -92,6 +94,7 @@ func (w *world) command(failpoint string, args ...string) *exec.Cmd {
 		"INGOT_FAILPOINT=" + failpoint,
 		markVariable + "=" + w.mark,
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: w.ownGroup}
 	return cmd
 }
 
@@ -135,7 +138,13 @@ func (w *world) run(failpoint string, during func(*os.Process), args ...string) 
 // runLimit is for a program that hangs.
 const runLimit = 2 * time.Minute
 
+// buildArgs leaves the watchdog out, which would be faster than the test's own
+// look at what the crash has left.
 func (w *world) buildArgs() []string {
+	return append([]string{"build", "-no-watchdog"}, w.watchedArgs()[1:]...)
+}
+
+func (w *world) watchedArgs() []string {
 	return append(append([]string{"build", "-var", "mark=" + w.mark}, w.c.subject.args...), ".")
 }
 
