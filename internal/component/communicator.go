@@ -66,6 +66,42 @@ type Finisher interface {
 	Finish(ctx context.Context) error
 }
 
+// Accessible is implemented by a Communicator whose machine other programs can
+// connect to on their own.
+type Accessible interface {
+	// Access says how the connection is made as of now.
+	Access() (Access, error)
+}
+
+// Access is what another program needs to connect to a machine as a
+// Communicator does. It holds secrets.
+type Access struct {
+	// Transport is "ssh" or "winrm".
+	Transport string
+	Host      string
+	Port      int
+	User      string
+	// Through names what the way to the machine leads through, such as a
+	// bastion host; empty when it is straight.
+	Through string
+	// Password, PrivateKey (not encrypted), Certificate (of the key, in
+	// authorized_keys format) and AgentSocket (of an SSH agent) are what
+	// logs in; empty when not used.
+	Password    string
+	PrivateKey  []byte
+	Certificate []byte
+	AgentSocket string
+	// HostKeys are the keys that the machine may have, in authorized_keys
+	// format; empty when they are not to be checked.
+	HostKeys []string
+	// Ciphers and KeyExchanges are what SSH is to offer; empty for the
+	// default.
+	Ciphers, KeyExchanges []string
+	// TLS, Insecure (no check of the certificate), NTLM (else Basic) and
+	// NoProxy (pass over the proxy of the environment) are about WinRM.
+	TLS, Insecure, NTLM, NoProxy bool
+}
+
 // Command is one command for a machine.
 type Command struct {
 	// Line is given to the machine's shell as it is.

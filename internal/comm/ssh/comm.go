@@ -85,10 +85,11 @@ type comm struct {
 
 	dialing sync.Mutex // held while connecting again
 
-	mu     sync.Mutex // guards what follows
-	link   *link
-	closed bool
-	tidy   bool // Finish has run
+	mu       sync.Mutex // guards what follows
+	link     *link
+	settings *settings // what link was made with
+	closed   bool
+	tidy     bool // Finish has run
 }
 
 var errClosed = errors.New("ssh: the communicator is closed")
@@ -98,7 +99,7 @@ var errClosed = errors.New("ssh: the communicator is closed")
 var redialLimit = budget{time: 10 * time.Second, attempts: 5}
 
 func newComm(ctx context.Context, a *approach, got *arrival) (component.Communicator, error) {
-	c := &comm{a: a, facts: got.facts, connection: got.connection, link: got.link}
+	c := &comm{a: a, facts: got.facts, connection: got.connection, link: got.link, settings: got.settings}
 	if c.connection.SSHPty && !c.facts.pty {
 		got.link.close()
 		return nil, errors.New("ssh: ssh_pty is set but the SSH server refuses to give a terminal")
@@ -194,7 +195,7 @@ func (c *comm) connected(ctx context.Context) (*link, error) {
 		got.link.close()
 		return nil, errClosed
 	}
-	c.link = got.link
+	c.link, c.settings = got.link, got.settings
 	l.close()
 	return got.link, nil
 }

@@ -26,6 +26,8 @@ const deadAfter = 30 * time.Second
 type link struct {
 	client *ssh.Client
 	conn   *watchedConn
+	// hostKey is what the machine has shown.
+	hostKey ssh.PublicKey
 
 	down chan struct{} // closed when the connection has ended
 
@@ -70,6 +72,7 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 
 	h.entered(stageBanner)
 	var accepted atomic.Bool
+	var shown ssh.PublicKey
 	config := &ssh.ClientConfig{
 		Config:            ssh.Config{Ciphers: h.settings.ciphers, KeyExchanges: h.settings.kex},
 		User:              h.creds.user,
@@ -78,6 +81,7 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 		HostKeyAlgorithms: h.verdict.algorithms,
 		ClientVersion:     "SSH-2.0-Ingot",
 		HostKeyCallback: func(host string, remote net.Addr, key ssh.PublicKey) error {
+			shown = key
 			err := h.verdict.check(host, remote, key)
 			if err == nil && accepted.CompareAndSwap(false, true) {
 				h.entered(stageAuth)
@@ -90,7 +94,9 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 		_ = w.Close() // the library may have done so
 		return nil, h.explain(ctx, login, accepted.Load(), err)
 	}
-	return newLink(ssh.NewClient(c, chans, reqs), w), nil
+	l := newLink(ssh.NewClient(c, chans, reqs), w)
+	l.hostKey = shown
+	return l, nil
 }
 
 // explain tells a refused login from a refused host key and from a

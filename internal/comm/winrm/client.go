@@ -39,6 +39,8 @@ type client struct {
 	login  login
 	params *winrm.Parameters
 	clock  component.Clock
+	// access is how other programs can connect.
+	access component.Access
 	// answerLimit is the constant, or less in tests.
 	answerLimit time.Duration
 }

@@ -39,6 +39,9 @@ func (c *comm) Caps() component.Caps {
 	return component.Caps{Run: true, Put: true, Get: true, Tree: true, Shell: component.Cmd, Transport: "winrm"}
 }
 
+// Access says how the machine was reached; see component.Accessible.
+func (c *comm) Access() (component.Access, error) { return c.client.access, nil }
+
 // Close ends what is running; see component.Communicator.
 func (c *comm) Close() error {
 	c.close(errClosed)

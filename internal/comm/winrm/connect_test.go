@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ingot/internal/comm/winrm"
 	"ingot/internal/component"
 	"ingot/internal/readiness"
@@ -281,5 +283,18 @@ func TestWindowsPaths(t *testing.T) {
 	}
 	if err := c.Put(t.Context(), `C:\folder\`, strings.NewReader("x"), component.FileMeta{}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("a folder as the file's name: %v", err)
+	}
+}
+
+// TestAccess: another program can be told to connect as the communicator has
+// done.
+func TestAccess(t *testing.T) {
+	s := start(t, winrmd.Config{TLS: true})
+	c := connection()
+	c.WinRMUseSSL, c.WinRMInsecure = true, true
+	got, err := dial(t, s, c).(component.Accessible).Access()
+	want := component.Access{Transport: "winrm", Host: s.Host(), Port: s.Port(), User: c.WinRMUser, Password: c.WinRMPassword, TLS: true, Insecure: true}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }

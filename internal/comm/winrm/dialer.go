@@ -250,7 +250,12 @@ func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client
 	if err != nil {
 		return nil, "", err
 	}
-	return newClient(scheme+"://"+address+"/wsman", l, clock), address, nil
+	c := newClient(scheme+"://"+address+"/wsman", l, clock)
+	c.access = component.Access{
+		Transport: "winrm", Host: host, Port: port, User: s.WinRMUser, Password: s.WinRMPassword,
+		TLS: s.WinRMUseSSL, Insecure: s.WinRMInsecure, NTLM: s.WinRMUseNTLM, NoProxy: s.WinRMNoProxy,
+	}
+	return c, address, nil
 }
 
 // newLogin chooses the way to log in.
