@@ -52,7 +52,7 @@ var layers = []struct {
 	{"lang/funcs", []string{"retry"}, "functions know values only"},
 	{"hclformat", []string{"diag", "template"}, "layout knows texts, not what they mean; the template knows which ones are too deep to read"},
 	{"lang", []string{"template", "component", "addr", "diag", "gotmpl"}, "evaluation does not know what is done with values"},
-	{"plan", []string{"lang", "template", "component", "addr", "diag", "gotmpl"}, "planning does not run anything"},
+	{"plan", []string{"lang", "template", "component", "addr", "diag", "gotmpl", "retry"}, "planning does not run anything"},
 	{"planview", []string{"plan", "lang", "component", "addr", "gotmpl"}, "views of a plan know what is planned, not who asks or prints"},
 	{"lint", []string{"plan", "lang", "template", "component", "diag", "legacy"}, "lint judges what a template says and runs nothing"},
 	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},

@@ -31,6 +31,16 @@ type buildFlags struct {
 	failFast   bool
 	detailed   bool
 	noWatchdog bool
+	retry      int
+	retrySet   bool
+}
+
+// maxRetries is what -retry says; nil when it is not given.
+func (f buildFlags) maxRetries() *int {
+	if !f.retrySet {
+		return nil
+	}
+	return &f.retry
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -53,13 +63,17 @@ The exit code is 0 when all builds have succeeded, else 1. With
   ingot build -on-error=ask -debug .
   ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
 		Args: oneTemplate,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.build(cmd.Context(), f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.retrySet = cmd.Flags().Changed("retry")
+			return a.build(cmd.Context(), f, args[0])
+		},
 	}
 	f.register(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.force, "force", false, "replace existing output and artifacts")
 	fl.StringVar(&f.onError, "on-error", string(engine.Cleanup), "the `mode` after a failure: cleanup, abort (leave everything), ask, or run-cleanup-provisioner")
 	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
+	fl.IntVar(&f.retry, "retry", 0, "make a build up to `N` more times when it failed for a reason that may pass; the default is what its retry block says")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see below")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
@@ -75,6 +89,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	onError, err := engine.ParseOnError(f.onError)
 	if err != nil {
 		return fmt.Errorf("-on-error: %w", err)
+	}
+	if f.retry < 0 {
+		return fmt.Errorf("-retry: the number of attempts cannot be negative (%d)", f.retry)
 	}
 	d, err := findDirs(a.getenv)
 	if err != nil {
@@ -109,7 +126,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	res, err := engine.Run(steps.work, p, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
-		Parallel: f.parallel, FailFast: f.failFast, OnError: onError, Force: f.force, Debug: f.debug,
+		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain,
 	})

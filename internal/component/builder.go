@@ -20,7 +20,8 @@ type Builder interface {
 	Plan(ctx context.Context, cfg cty.Value) (Job, diag.List)
 }
 
-// Job is one image to be made.
+// Job is one image to be made. When a build is made again after a failure, Prepare
+// is called once more, after all that the first attempt held has been released.
 type Job interface {
 	// Prepare makes what Boot needs: inputs, keys, networks, disks.
 	Prepare(ctx context.Context, r Run) error

@@ -37,24 +37,72 @@ type build struct {
 	leave bool
 }
 
-// runBuild runs one build, number n of the plan. Made are the artifacts of the
-// builds that it needs.
+// runBuild runs one build, number n of the plan, and again when its retry block
+// says so. Made are the artifacts of the builds that it needs.
 func (r *run) runBuild(ctx context.Context, p *plan.Build, made plan.Made, n int) (res BuildResult) {
 	begin := r.o.Clock.Now()
 	events := r.sink(component.Origin{Build: p.Addr})
-	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts()}
 	events.Emit(component.BuildStarted{})
+	defer func() {
+		res.Duration = r.o.Clock.Now().Sub(begin)
+		events.Emit(component.BuildEnded{Duration: res.Duration, Err: res.Err, Artifacts: res.Artifacts})
+	}()
+	again := r.retryOf(p)
+	attempts := 0
+	err := retry.Do(ctx, r.o.Clock, retry.Policy{
+		Attempts: 1 + again.Max, First: again.Delay, Max: again.MaxDelay,
+		Retryable: func(err error) bool {
+			// What was made is not made twice.
+			return ctx.Err() == nil && len(res.Artifacts) == 0 && !errors.As(err, new(finalError)) && again.After(err)
+		},
+		Notify: func(err error, attempt int, delay time.Duration) {
+			events.Emit(component.Retrying{What: "the build", Class: retry.ClassOf(err).String(), Attempt: attempt, Delay: delay, Err: err})
+		},
+	}, func(ctx context.Context) error {
+		attempts++
+		res = r.attemptBuild(ctx, p, made, filepath.Join(r.workDir, fmt.Sprintf("%d-%d", n, attempts)))
+		return res.Err
+	})
+	res.Addr, res.Err = p.Addr, err
+	if err != nil && attempts > 1 {
+		res.Err = fmt.Errorf("failed %d times, the last time with: %w", attempts, err)
+	}
+	return res
+}
+
+// retryOf is the retry block of a build, with what the command line says.
+func (r *run) retryOf(p *plan.Build) plan.Retry {
+	again := p.Retry
+	if r.o.MaxRetries == nil {
+		return again
+	}
+	if again.Max == 0 {
+		again = plan.DefaultRetry()
+	}
+	again.Max = *r.o.MaxRetries
+	return again
+}
+
+// finalError is a failure after which nothing is tried again, whatever its class:
+// somebody has decided what becomes of the machine, or the program is wrong.
+type finalError struct{ error }
+
+func (f finalError) Unwrap() error { return f.error }
+
+// attemptBuild makes a build once. dir is to be its private folder.
+func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, dir string) (res BuildResult) {
+	events := r.sink(component.Origin{Build: p.Addr})
+	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts()}
 	defer func() {
 		if p := recover(); p != nil {
 			// A panic in one component must not leave another build's
 			// machines running.
-			res.Err = errors.Join(fmt.Errorf("internal error: %v\n%s", p, debug.Stack()), b.release())
+			res.Err = finalError{errors.Join(fmt.Errorf("internal error: %v\n%s", p, debug.Stack()), b.release())}
 		}
-		res.Duration = r.o.Clock.Now().Sub(begin)
-		events.Emit(component.BuildEnded{Duration: res.Duration, Err: res.Err, Artifacts: res.Artifacts})
+		if b.leave && res.Err != nil {
+			res.Err = finalError{res.Err}
+		}
 	}()
-	res.Addr = p.Addr
-	dir := filepath.Join(r.workDir, strconv.Itoa(n))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		res.Err = fmt.Errorf("working directory of the build: %w", err)
 		return res
@@ -219,19 +267,14 @@ func (b *build) afterFailure(ctx context.Context, cause error) {
 	case Abort, RunCleanupProvisioner:
 		b.leave = true
 	case Ask:
-		if errors.As(cause, new(decidedError)) {
-			return
+		if errors.As(cause, new(finalError)) {
+			return // the user has been asked
 		}
 		if b.ask(ctx, cause, false) == choiceAbort {
 			b.leave = true
 		}
 	}
 }
-
-// decidedError marks an error about which the user has been asked.
-type decidedError struct{ error }
-
-func (d decidedError) Unwrap() error { return d.error }
 
 type choice int
 

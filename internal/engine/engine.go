@@ -60,6 +60,9 @@ type Options struct {
 	Limits  *retry.Limits
 	// Parallel is how many builds run at a time; less than 1 means all.
 	Parallel int
+	// MaxRetries, when it is not nil, is how often each build is made again,
+	// whatever its retry block says of that.
+	MaxRetries *int
 	// FailFast stops all builds when one has failed.
 	FailFast bool
 	OnError  OnError

@@ -56,7 +56,7 @@ func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm compone
 		case choiceAbort:
 			b.leave = true
 		}
-		return decidedError{err}
+		return finalError{err}
 	}
 }
 
@@ -114,13 +114,7 @@ func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Com
 
 // worthAnother: max_retries is the user's word that a failure may pass, so all
 // errors count but those that say of themselves that they will not.
-func worthAnother(err error) bool {
-	switch retry.ClassOf(err) {
-	case retry.User, retry.Permission, retry.Fatal:
-		return false
-	}
-	return true
-}
+func worthAnother(err error) bool { return retry.ClassOf(err).MayPass() }
 
 // Delays between the attempts of max_retries.
 const (

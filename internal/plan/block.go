@@ -28,6 +28,7 @@ type block struct {
 	provisioners []*step
 	errorCleanup *step
 	chains       [][]*step
+	retry        Retry
 	place        hcl.Range
 	template     *template.Build
 	// broken says that none of its builds can run.
@@ -133,6 +134,8 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 		}
 		blk.chains = append(blk.chains, steps)
 	}
+	blk.retry, more = p.retryBlock(ctx, view, content.Retry)
+	diags = append(diags, more...)
 	blk.broken = diags.HasErrors()
 	return blk, diags
 }

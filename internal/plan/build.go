@@ -34,6 +34,7 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection,
 		Range:       blk.place,
 		Use:         u.place,
 		Source:      u.source.addr,
+		Retry:       blk.retry,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
 	job, diags := p.job(ctx, blk, u, b, others)

@@ -49,6 +49,8 @@ type Build struct {
 	// Chains are the post-processor chains that are left after only and
 	// except; a chain that lost all its members is not among them.
 	Chains []Chain
+	// Retry says when the build is made again as a whole.
+	Retry Retry
 	// Needs are the builds whose artifacts this one uses, in the order of
 	// the plan, which has them all. It can start when they have succeeded.
 	Needs []addr.Build

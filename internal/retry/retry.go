@@ -58,6 +58,10 @@ func (c Class) String() string {
 	return "unclassified"
 }
 
+// MayPass reports whether another attempt may have a chance. Nothing is known of
+// an unclassified error, so that it may.
+func (c Class) MayPass() bool { return c != Permission && c != User && c != Fatal }
+
 // Classified is implemented by errors that know their class.
 type Classified interface {
 	error

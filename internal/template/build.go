@@ -22,6 +22,7 @@ var buildSchema = &hcl.BodySchema{
 		{Type: "hcp_packer_registry"},
 		{Type: "from", LabelNames: []string{"name"}},
 		{Type: "matrix"},
+		{Type: "retry"},
 		{Type: "provisioners", LabelNames: []string{"name"}},
 	},
 }
@@ -41,6 +42,8 @@ var (
 		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "override"},
 		{Name: "pause_before"}, {Name: "timeout"}, {Name: "max_retries"}, {Name: "continue_on_error"},
 	}}
+	retrySchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "max_retries"}, {Name: "delay"}, {Name: "max_delay"}, {Name: "on"}}}
+
 	groupUseSchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}}}
 
 	postProcessorMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
@@ -159,6 +162,15 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 			if len(chain) > 0 {
 				out.Chains = append(out.Chains, chain)
 			}
+		case "retry":
+			if first := out.Retry; first != nil {
+				diags = append(diags, diag.In(block.DefRange, "More than one retry",
+					"A build block has at most one retry block; the first is at %s:%d.", first.Range.Filename, first.Range.Start.Line)...)
+				continue
+			}
+			content, more := Content(block.Body, retrySchema, "A retry block")
+			diags = append(diags, more...)
+			out.Retry = &Retry{Arguments: content.Attributes, Range: block.DefRange}
 		case "hcp_packer_registry":
 			if registries++; registries > 1 {
 				diags = append(diags, diag.In(block.DefRange, "More than one hcp_packer_registry", "A build block has at most one hcp_packer_registry block.")...)

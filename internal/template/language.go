@@ -166,6 +166,15 @@ func build(forEach Argument) Block {
 				},
 			},
 			{
+				Type: "retry", Description: "Makes the whole build again, from a new machine, after a failure that may pass. Not in Packer.",
+				Arguments: []Argument{
+					{Name: "max_retries", Type: "number", Description: "How many more attempts to make. Default 1."},
+					{Name: "delay", Type: "string", Description: "Time to wait before the second attempt, such as `30s`; it grows by half with each one. Default 10s."},
+					{Name: "max_delay", Type: "string", Description: "Longest time to wait. Default 5m."},
+					{Name: "on", Type: "list(string)", Description: "The failures after which to try again: `transient`, `throttled`, `capacity`; `any` is all that are not known to last. Default: the first three."},
+				},
+			},
+			{
 				Type: "source", Labels: []string{"reference"}, Repeated: true, Component: "builder",
 				Description: "Uses a source, with arguments that the source block does not set.",
 				Arguments:   []Argument{{Name: "name", Type: "string", Description: "Another name for the source in this build."}},

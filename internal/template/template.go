@@ -172,6 +172,14 @@ type BuildContent struct {
 	Provisioners []*Step
 	ErrorCleanup *Step
 	Chains       [][]*Step
+	// Retry is nil when there is no such block.
+	Retry *Retry
+}
+
+// Retry is a block that says when a build is made again.
+type Retry struct {
+	Arguments hcl.Attributes
+	Range     hcl.Range
 }
 
 // SourceUse is a source block inside a build block: a use of a source with
