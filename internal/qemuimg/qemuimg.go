@@ -41,6 +41,8 @@ type Info struct {
 	// Backing is the image that it refers to, as a path that can be opened
 	// from here; empty when it stands alone.
 	Backing string
+	// BackingFormat is its format, as far as the image says.
+	BackingFormat string
 	// DataFile is the file that its contents are in; empty when they are in
 	// the image itself.
 	DataFile string
@@ -67,6 +69,7 @@ func parseInfo(out []byte) (Info, error) {
 		ActualSize  int64  `json:"actual-size"`
 		Backing     string `json:"backing-filename"`
 		FullBacking string `json:"full-backing-filename"`
+		BackingForm string `json:"backing-filename-format"`
 		Specific    struct {
 			Data struct {
 				DataFile string `json:"data-file"`
@@ -79,7 +82,7 @@ func parseInfo(out []byte) (Info, error) {
 	if said.Format == "" || said.VirtualSize < 0 {
 		return Info{}, fmt.Errorf("qemu-img info: answer without format or size: %.200q", out)
 	}
-	info := Info{Format: said.Format, Size: said.VirtualSize, Allocated: said.ActualSize, Backing: said.FullBacking, DataFile: said.Specific.Data.DataFile}
+	info := Info{Format: said.Format, Size: said.VirtualSize, Allocated: said.ActualSize, Backing: said.FullBacking, BackingFormat: said.BackingForm, DataFile: said.Specific.Data.DataFile}
 	if info.Backing == "" {
 		info.Backing = said.Backing
 	}

@@ -98,7 +98,7 @@ func number(name string, def int64, description string) component.Attribute {
 
 func oneOf(a component.Attribute, values ...string) component.Attribute { a.OneOf = values; return a }
 
-func path(name, description string) component.Attribute {
+func pathText(name, description string) component.Attribute {
 	a := component.String(name, description)
 	a.Format = component.Path
 	return a
@@ -122,7 +122,7 @@ func machineAttributes() []component.Attribute {
 		late(component.Attribute{Name: "qemuargs", Type: cty.List(cty.List(cty.String)),
 			Description: "Arguments for QEMU, as lists: a switch, and its value, which may be empty or in several parts that are put together. A switch that is named here takes the place of all that the builder would give for it. `{{.HTTPIP}}`, `{{.HTTPPort}}`, `{{.HTTPDir}}`, `{{.Name}}`, `{{.OutputDir}}`, `{{.SSHHostPort}}` and `{{.HostPort}}` are replaced."}),
 		component.Bool("qmp_enable", "Open a QMP socket for your own use. The builder has one of its own in any case. Default false."),
-		path("qmp_socket_path", "The socket for `qmp_enable`. Default: `vm_name` with `.monitor` behind it, in the output directory."),
+		pathText("qmp_socket_path", "The socket for `qmp_enable`. Default: `vm_name` with `.monitor` behind it, in the output directory."),
 		component.Bool("vtpm", "Give the machine a TPM 2.0, which swtpm emulates. Default false."),
 		component.Bool("use_tpm1", "Make it a TPM 1.2. Default false."),
 		text("tpm_device_type", defaultTPMDevice, "The TPM as QEMU's `-device` takes it: `tpm-tis` (default), `tpm-crb`, `tpm-spapr` or `tpm-tis-device`, the last for ARM."),
@@ -162,10 +162,10 @@ func cdInterfaces() []string { return []string{"virtio", "virtio-scsi", "scsi", 
 func firmwareAttributes() []component.Attribute {
 	return []component.Attribute{
 		component.Bool("efi_boot", "Boot by EFI. Default: true when `efi_firmware_code` or `efi_firmware_vars` is set, else false."),
-		path("efi_firmware_code", "The EFI firmware. Default: the one that is installed with QEMU. Firmware with Secure Boot needs `machine_type = \"q35\"`."),
-		path("efi_firmware_vars", "The EFI variables to start with; the machine has its own copy. Default: those that belong to the firmware."),
+		pathText("efi_firmware_code", "The EFI firmware. Default: the one that is installed with QEMU. Firmware with Secure Boot needs `machine_type = \"q35\"`."),
+		pathText("efi_firmware_vars", "The EFI variables to start with; the machine has its own copy. Default: those that belong to the firmware."),
 		component.Bool("efi_drop_efivars", "Leave the EFI variables out of the artifact. Default false."),
-		path("firmware", "Firmware other than EFI. Default: QEMU's own."),
+		pathText("firmware", "Firmware other than EFI. Default: QEMU's own."),
 		component.Bool("use_pflash", "Give `firmware` to the machine as flash memory and not with `-bios`. Default false."),
 	}
 }
@@ -217,7 +217,7 @@ func bootAttributes() []component.Attribute {
 
 func outputAttributes() []component.Attribute {
 	return []component.Attribute{
-		path("output_directory", "The folder for the disks. It must not be there, unless `-force` replaces it. Default: `output-` with the name of the build."),
+		pathText("output_directory", "The folder for the disks. It must not be there, unless `-force` replaces it. Default: `output-` with the name of the build."),
 		component.String("vm_name", "The name of the machine and of its first disk. Default: `packer-` with the name of the build."),
 		component.String("shutdown_command", "The command that shuts the machine down. Default: its power button is pressed."),
 		component.DurationAttr("shutdown_timeout", "5m", "How long the machine may take to shut down. Default 5m."),

@@ -1,0 +1,144 @@
+package qemu
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/component"
+	"ingot/internal/qemuimg"
+)
+
+// producer is what manifests and scripts know the builder as.
+const producer = "transcend.qemu"
+
+// capture makes the artifact of a machine that is off: the disks are compacted or
+// compressed, and the folder is kept. Until then it is removed when anything goes
+// wrong, so that no half of an image is ever taken for a whole one.
+func (p *plan) capture(ctx context.Context, r component.Run, hw *hardware, accelerator string, out *output) (*component.Artifact, error) {
+	for i, d := range hw.disks {
+		if err := p.finishDisk(ctx, r, d, i == 0, out); err != nil {
+			return nil, err
+		}
+	}
+	files, err := out.files(hw.disks)
+	if err != nil {
+		return nil, fmt.Errorf("output_directory %s: %w", out.path, err)
+	}
+	if err := out.lease.Keep(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	var paths []cty.Value
+	for i := range hw.disks {
+		paths = append(paths, cty.StringVal(out.shown(diskName(out.name, i))))
+	}
+	return &component.Artifact{
+		Producer: producer, ID: "VM", Summary: "VM files in directory: " + out.path, Files: files,
+		Data: map[string]cty.Value{
+			dataDiskName: cty.StringVal(out.name), dataDiskPaths: cty.ListVal(paths), dataDiskSize: cty.NumberIntVal(hw.disks[0].size),
+			dataDiskType: cty.StringVal(p.Format), dataDomainType: cty.StringVal(accelerator),
+		},
+		Resources: []component.Resource{out.lease.Resource()},
+	}, nil
+}
+
+// copies reports whether a disk is copied when the machine is off.
+func (p *plan) copies(system bool) bool {
+	switch {
+	case p.Format != "qcow2":
+		return false // a raw image has no blocks to leave out but those of its holes
+	case p.DiskCompression:
+		return true
+	case p.UseBackingFile && system:
+		return false // there is not more in it than what differs from the image
+	}
+	return !p.SkipCompaction
+}
+
+// finishDisk puts a copy in a disk's place when one is wanted, and brings it to
+// the storage.
+func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, system bool, out *output) error {
+	if !p.copies(system) {
+		return syncFile(d.path)
+	}
+	img, err := qemuimg.Find()
+	if err != nil {
+		return err
+	}
+	doing := "Compacting"
+	if p.DiskCompression {
+		doing = "Compressing"
+	}
+	label := doing + " " + filepath.Base(d.path)
+	r.Say(label)
+	c := qemuimg.Conversion{
+		From: d.path, FromFormat: d.format, To: out.file(".ingot-part-" + filepath.Base(d.path)), ToFormat: p.Format,
+		Compress: p.DiskCompression, Args: p.QemuImgArgs.Convert, Label: label,
+	}
+	if p.UseBackingFile && system {
+		info, err := img.Info(ctx, r, d.path)
+		if err != nil {
+			return err
+		}
+		c.Backing = qemuimg.Backing{Image: info.Backing, Format: info.BackingFormat}
+	}
+	if err := img.Convert(ctx, r, c); err != nil {
+		return err
+	}
+	if err := syncFile(c.To); err != nil {
+		return err
+	}
+	return os.Rename(c.To, d.path)
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// files are all files of the folder, the disks first. Sockets that QEMU has left
+// are removed.
+func (o *output) files(disks []disk) ([]component.File, error) {
+	rank := func(name string) int {
+		i := slices.IndexFunc(disks, func(d disk) bool { return filepath.Base(d.path) == name })
+		if i < 0 {
+			return len(disks)
+		}
+		return i
+	}
+	var out []component.File
+	err := filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.Type()&fs.ModeSocket != 0:
+			return os.Remove(path)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(o.dir, path)
+		if err != nil {
+			return err
+		}
+		out = append(out, component.File{Path: o.shown(name), Size: info.Size()})
+		return nil
+	})
+	slices.SortStableFunc(out, func(a, b component.File) int {
+		return cmp.Compare(rank(filepath.Base(a.Path)), rank(filepath.Base(b.Path)))
+	})
+	return out, err
+}
