@@ -59,6 +59,7 @@ var layers = []struct {
 	{"engine", []string{"plan", "journal", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
+	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},
 	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
 	{"cli", []string{""}, "the command line wires everything together"},
 }

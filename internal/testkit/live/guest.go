@@ -35,6 +35,9 @@ type Guest struct {
 	// log in; a line "hostname NAME" names the machine.
 	InstallISO string `json:"install_iso"`
 
+	// SavedDir is where tests keep the state of running guests, to go on from.
+	SavedDir string `json:"saved_dir"`
+
 	// User is root. It logs in with the private key in KeyFile, or Password.
 	User     string `json:"user"`
 	KeyFile  string `json:"key_file"`
