@@ -351,7 +351,7 @@ func TestOnError(t *testing.T) {
 
 // Ensure that an error-cleanup-provisioner is for failed provisioning, not for
 // what fails later.
-func TestCleanupProvisionerIsNotForLaterPhases(t *testing.T) {
+func TestW16CleanupProvisionerIsNotForLaterPhases(t *testing.T) {
 	s := newStage()
 	b := s.build(s.step("one", nil))
 	b.Job.(*job).capture = func(context.Context) error { return errors.New("no space") }
@@ -362,7 +362,7 @@ func TestCleanupProvisionerIsNotForLaterPhases(t *testing.T) {
 	}
 }
 
-func TestCancelReleasesAndRunsCleanup(t *testing.T) {
+func TestW14CancelReleasesAndRunsCleanup(t *testing.T) {
 	s := newStage()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cause := errors.New("interrupted by test")

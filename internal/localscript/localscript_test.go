@@ -217,7 +217,7 @@ func TestLinuxPath(t *testing.T) {
 
 // TestCancelEndsGrandchildren: a cancelled script and all that it started in
 // its group are gone when Run returns, also when they ignore the polite signal.
-func TestCancelEndsGrandchildren(t *testing.T) {
+func TestW12CancelEndsGrandchildren(t *testing.T) {
 	for name, line := range map[string]string{
 		"polite": "sleep 600 & sleep 600",
 		"deaf":   "trap '' TERM; sh -c \"trap '' TERM; while :; do sleep 0.05; done\" & echo ready; while :; do sleep 0.05; done",

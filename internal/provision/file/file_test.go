@@ -292,7 +292,7 @@ func TestUploadKeepsModeAndTime(t *testing.T) {
 	}
 }
 
-func TestContentLeavesNothingHere(t *testing.T) {
+func TestW18ContentLeavesNothingHere(t *testing.T) {
 	p := newPlace(t)
 	t.Setenv("TMPDIR", p.local)
 	if _, err := p.apply(t, newMachine(), map[string]cty.Value{"content": cty.StringVal("x"), "destination": cty.StringVal("R:/x")}); err != nil {

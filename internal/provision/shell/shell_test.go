@@ -411,7 +411,7 @@ func FuzzUnixLines(f *testing.F) {
 	})
 }
 
-func TestPaths(t *testing.T) {
+func TestW34Paths(t *testing.T) {
 	b := newBench(t, posix)
 	fixed := filepath.Join(b.dir, "with space.sh")
 	if err := b.apply(map[string]cty.Value{"inline": strs("echo \"$0\""), "remote_path": cty.StringVal(fixed)}); err != nil {
@@ -434,7 +434,7 @@ func TestPaths(t *testing.T) {
 // errLost is a connection that breaks.
 var errLost = fmt.Errorf("ssh: %w", component.ErrDisconnected)
 
-func TestDisconnect(t *testing.T) {
+func TestW33Disconnect(t *testing.T) {
 	for name, c := range map[string]struct {
 		values map[string]cty.Value
 		ok     bool
@@ -544,7 +544,7 @@ func TestCutUploadNeverRuns(t *testing.T) {
 	}
 }
 
-func TestRefusedUpload(t *testing.T) {
+func TestW33RefusedUpload(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		caps := posix
 		caps.AlwaysPTY = always
@@ -564,7 +564,7 @@ func isDisconnect(err error) bool { return errors.Is(err, component.ErrDisconnec
 
 // TestHungStart: a machine that takes the script and says nothing does not
 // hold the build for ever.
-func TestHungStart(t *testing.T) {
+func TestW15HungStart(t *testing.T) {
 	b := newBench(t, posix)
 	b.m.shell = filepath.Join(t.TempDir(), "hung")
 	if err := os.WriteFile(b.m.shell, []byte("#!/bin/sh\ncase $2 in rm*) exit 0;; esac\ncat >/dev/null; exec sleep 600\n"), 0o755); err != nil {
@@ -586,7 +586,7 @@ func TestSlowScript(t *testing.T) {
 	b.output("on")
 }
 
-func TestCancelCleans(t *testing.T) {
+func TestW17CancelCleans(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		caps := posix
 		caps.AlwaysPTY = always
@@ -607,7 +607,7 @@ func TestCancelCleans(t *testing.T) {
 	}
 }
 
-func TestCancelledPause(t *testing.T) {
+func TestW15CancelledPause(t *testing.T) {
 	b := newBench(t, posix)
 	b.run.Clock = component.SystemClock{}
 	ctx, cancel := context.WithCancelCause(t.Context())
