@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,21 +30,22 @@ var (
 // account, such as SYSTEM.
 type Account struct{ User, Password string }
 
-// runAs executes a command line with the highest rights of another user, in a
-// scheduled task, and shows its output.
+// runAs executes a command line with the highest rights of job's other user, in
+// a scheduled task.
 //
 // The script that makes the task, and the password, travel on the standard
 // input of PowerShell. Neither is ever in a file or a command line. The script
 // removes the task; when it could not do so, because it was ended, a second
 // one does.
-func (m Machine) runAs(ctx context.Context, account Account, line string) (component.Exit, error) {
+func (m Machine) runAs(ctx context.Context, job Job, line string) (component.Exit, error) {
+	account := *job.As
 	if m.Comm.Caps().AlwaysPTY {
 		return component.Exit{}, final(errors.New("elevated_user needs a connection without a terminal, on which the password would be echoed: unset ssh_pty"))
 	}
 	token := Unguessable()
 	name, marker := "ingot-"+token, "ingot-elevated-"+token
 	seconds := strconv.Itoa(max(int(m.Patience.Seconds()), 1))
-	out := component.NewLineWriter(m.Events, component.Stdout)
+	out, flush := m.shown(job.Stdout)
 	complaints := &complaints{marker: marker, next: component.NewLineWriter(m.Events, component.Stderr)}
 	exit, err := m.Comm.Run(ctx, component.Command{
 		Line:   Own(bootstrapScript),
@@ -51,10 +53,10 @@ func (m Machine) runAs(ctx context.Context, account Account, line string) (compo
 		Stdout: out,
 		Stderr: complaints,
 	})
-	out.Flush()
+	flush()
 	complaints.flush()
 	if err != nil {
-		m.endTask(ctx, name)
+		m.endTask(ctx, name, errors.Is(err, component.ErrDisconnected) && (job.ComesBack || slices.Contains(job.ValidExitCodes, Disconnected)))
 		return exit, err
 	}
 	if complaints.left != "" {
@@ -69,13 +71,23 @@ func (m Machine) runAs(ctx context.Context, account Account, line string) (compo
 	return exit, nil
 }
 
-// endTask stops and removes a task whose script may not have done so. When the
-// machine cannot be reached any more, as after a restart, that is a warning:
-// what is left is a task that nothing starts, and its output.
-func (m Machine) endTask(ctx context.Context, name string) {
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	_, err := m.Output(detached, Own("$name = "+Literal(name)+"\n"+endTaskScript))
+// endTask stops and removes a task whose script may not have done so. With
+// comesBack a machine that is restarting is waited for. When it cannot be reached
+// any more, that is a warning: what is left is a task that nothing starts, and
+// its output.
+func (m Machine) endTask(ctx context.Context, name string, comesBack bool) {
+	end := func(ctx context.Context) error {
+		_, err := m.Output(ctx, Own("$name = "+Literal(name)+"\n"+endTaskScript))
+		return err
+	}
+	var err error
+	if comesBack && ctx.Err() == nil {
+		err = m.patiently(ctx, end)
+	} else {
+		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		err = end(detached)
+	}
 	if err != nil {
 		m.Emit(component.Warning{Summary: "A scheduled task may be left on the machine", Detail: fmt.Sprintf("The task %s could not be removed: %s.", name, err)})
 	}

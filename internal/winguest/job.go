@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -67,6 +68,12 @@ type Job struct {
 	As *Account
 	// ValidExitCodes mean success; empty is 0.
 	ValidExitCodes []int
+	// Stdout takes what the script prints on its standard output, and with As
+	// on its standard error too; nil shows it.
+	Stdout io.Writer
+	// ComesBack says that a lost connection does not mean the end: whoever
+	// runs the job waits for the machine. So it is tidied up then.
+	ComesBack bool
 	// Keep leaves the files on the machine.
 	Keep bool
 	// Removal is the command that removes files. It fails when one is left.
@@ -89,23 +96,29 @@ func (m Machine) Do(ctx context.Context, job Job) error {
 		}
 		var err error
 		if job.As != nil {
-			exit, err = m.runAs(ctx, *job.As, job.Line)
+			exit, err = m.runAs(ctx, job, job.Line)
 		} else {
-			exit, err = m.run(ctx, job.Line)
+			exit, err = m.run(ctx, job.Line, job.Stdout)
 		}
 		return err
 	})
 	lost := errors.Is(err, component.ErrDisconnected) && context.Cause(ctx) == nil && !isNotStarted(err)
 	accepted := lost && slices.Contains(job.ValidExitCodes, Disconnected)
 	if !job.Keep {
-		must := accepted || err == nil && slices.Contains(job.ValidExitCodes, exit.Code)
+		must := accepted || lost && job.ComesBack || err == nil && slices.Contains(job.ValidExitCodes, exit.Code)
+		must = must && context.Cause(ctx) == nil
 		if cleanErr := m.clean(ctx, job, must); cleanErr != nil {
+			if lost && context.Cause(ctx) == nil {
+				return fmt.Errorf("the connection was lost while the script ran, and the machine did not come back: %v", cleanErr) //nolint:errorlint // it is no longer one that waiting helps with
+			}
 			return cleanErr
 		}
 	}
 	switch {
 	case accepted:
 		return nil
+	case lost && job.ComesBack:
+		return err
 	case lost:
 		return fmt.Errorf("%w while the script ran; if it restarts the machine, use the windows-restart provisioner instead, or add %d to valid_exit_codes", err, Disconnected)
 	case err != nil:
@@ -126,20 +139,7 @@ func (m Machine) clean(ctx context.Context, job Job, must bool) error {
 	}
 	var err error
 	if must {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, m.Patience, fmt.Errorf("gave up after %s", m.Patience))
-		defer cancel()
-		rejected := 0
-		err = retry.Do(ctx, m.Clock, retry.Policy{
-			First: 500 * time.Millisecond,
-			Max:   5 * time.Second,
-			Retryable: func(err error) bool {
-				if isNotStarted(err) {
-					rejected++
-				}
-				return rejected < refusals && !errors.Is(err, component.ErrUnsupported)
-			},
-		}, func(ctx context.Context) error { return m.remove(ctx, job, paths) })
+		err = m.patiently(ctx, func(ctx context.Context) error { return m.remove(ctx, job, paths) })
 	} else {
 		detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer cancel()
@@ -158,6 +158,23 @@ func (m Machine) clean(ctx context.Context, job Job, must bool) error {
 	return nil
 }
 
+// patiently repeats fn until it succeeds, as long as there is patience.
+func (m Machine) patiently(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, m.Patience, fmt.Errorf("gave up after %s", m.Patience))
+	defer cancel()
+	rejected := 0
+	return retry.Do(ctx, m.Clock, retry.Policy{
+		First: 500 * time.Millisecond,
+		Max:   5 * time.Second,
+		Retryable: func(err error) bool {
+			if isNotStarted(err) {
+				rejected++
+			}
+			return rejected < refusals && !errors.Is(err, component.ErrUnsupported)
+		},
+	}, fn)
+}
+
 // remove removes files as the user who put them there, and if that is refused
 // as the one who ran them.
 func (m Machine) remove(ctx context.Context, job Job, paths []string) error {
@@ -165,7 +182,7 @@ func (m Machine) remove(ctx context.Context, job Job, paths []string) error {
 	if err == nil || job.As == nil || !isNotStarted(err) {
 		return err
 	}
-	exit, asErr := m.runAs(ctx, *job.As, job.Removal(paths))
+	exit, asErr := m.runAs(ctx, Job{As: job.As, ComesBack: job.ComesBack}, job.Removal(paths))
 	if asErr == nil && exit.Code != 0 {
 		asErr = refused(fmt.Errorf("as %s: %s", job.As.User, exit))
 	}

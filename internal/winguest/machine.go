@@ -89,10 +89,22 @@ func (w *watched) stop() {
 	w.timer = nil
 }
 
-// run executes a command line and shows its output.
-func (m Machine) run(ctx context.Context, line string) (component.Exit, error) {
-	out, errOut := component.NewLineWriter(m.Events, component.Stdout), component.NewLineWriter(m.Events, component.Stderr)
-	defer out.Flush()
+// shown returns a writer that shows lines when to is nil, and what is to be
+// called at its end.
+func (m Machine) shown(to io.Writer) (io.Writer, func()) {
+	if to != nil {
+		return to, func() {}
+	}
+	lines := component.NewLineWriter(m.Events, component.Stdout)
+	return lines, lines.Flush
+}
+
+// run executes a command line and shows its output, or passes the standard
+// output on to stdout if that is not nil.
+func (m Machine) run(ctx context.Context, line string, stdout io.Writer) (component.Exit, error) {
+	out, flush := m.shown(stdout)
+	errOut := component.NewLineWriter(m.Events, component.Stderr)
+	defer flush()
 	defer errOut.Flush()
 	return m.Comm.Run(ctx, component.Command{Line: line, Stdout: out, Stderr: errOut})
 }

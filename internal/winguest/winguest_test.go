@@ -55,14 +55,16 @@ func removals(m *wincomm.Machine) int {
 func TestW17WindowsScriptsAreRemoved(t *testing.T) {
 	stop := errors.New("stop")
 	for name, c := range map[string]struct {
-		exit component.Exit
-		err  error
-		want string
+		exit    component.Exit
+		err     error
+		cancels bool
+		want    string
 	}{
 		"success":      {},
 		"failure":      {exit: component.Exit{Code: 3}, want: "non-zero exit status: 3"},
 		"disconnected": {err: component.ErrDisconnected, want: "windows-restart"},
 		"cancelled":    {err: stop, want: "stop"},
+		"too late":     {cancels: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -72,7 +74,7 @@ func TestW17WindowsScriptsAreRemoved(t *testing.T) {
 				if call.Line != "run it" {
 					return component.Exit{}, nil
 				}
-				if errors.Is(c.err, stop) {
+				if c.cancels || errors.Is(c.err, stop) {
 					cancel(stop)
 				}
 				return c.exit, c.err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
-	"ingot/internal/retry"
 	"ingot/internal/winguest"
 )
 
@@ -32,21 +30,10 @@ type config struct {
 }
 
 const (
-	defaultRestart = `shutdown /r /f /t 0 /c "restart by ingot"`
 	defaultTimeout = 5 * time.Minute
-	// answerTimeout is how long to wait for one answer: a machine that is
-	// going down may take a question and never answer.
-	answerTimeout = 30 * time.Second
-	// refusals is how often the machine may answer that it cannot say when
-	// it was started.
-	refusals = 3
 
 	servicing = `HKLM:SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\`
 )
-
-// goingDown are the exit codes of shutdown when a restart is under way:
-// success, ERROR_SHUTDOWN_IN_PROGRESS and ERROR_SHUTDOWN_IS_SCHEDULED.
-func goingDown(code int) bool { return slices.Contains([]int{0, 1115, 1190}, code) }
 
 func (provisioner) Schema() component.Schema {
 	return component.Schema{
@@ -59,7 +46,7 @@ func (provisioner) Schema() component.Schema {
 `,
 		},
 		Attributes: []component.Attribute{
-			component.String("restart_command", "The command that restarts the machine. Default `"+defaultRestart+"`."),
+			component.String("restart_command", "The command that restarts the machine. Default `"+winguest.RestartCommand+"`."),
 			component.String("restart_check_command", "A command that succeeds once the machine is ready. It is run again until it does. By default the machine is ready when it says that it has started again."),
 			component.DurationAttr("restart_timeout", "", "How long the restart may take, the checks included. Default 5m."),
 			component.Bool("check_registry", "Wait also until none of registry_keys exists."),
@@ -81,7 +68,7 @@ func (provisioner) Plan(_ context.Context, cfg cty.Value) (component.Step, diag.
 		out = diag.WarnAt("registry_keys", "Setting without effect", "registry_keys is used only when check_registry is true.")
 	}
 	if c.RestartCommand == "" {
-		c.RestartCommand = defaultRestart
+		c.RestartCommand = winguest.RestartCommand
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
@@ -110,23 +97,12 @@ func (s *step) Apply(ctx context.Context, t component.Target) error {
 }
 
 func (s *step) restart(ctx context.Context, m winguest.Machine) error {
-	before, err := s.before(ctx, m)
+	wait, err := m.Restart(ctx, s.RestartCommand, s.Timeout)
 	if err != nil {
 		return err
 	}
-	m.Say("Restarting the machine...")
-	if err := s.command(ctx, m); err != nil {
-		return err
-	}
-	wait := waiting{m: m, since: m.Clock.Now(), timeout: s.Timeout}
-	m.Say("Waiting for the machine to restart...")
-	if err := wait.until(ctx, "restart of the machine", answerTimeout, func(ctx context.Context) error {
-		return hasRestarted(ctx, m, before)
-	}); err != nil {
-		return err
-	}
 	if s.CheckCommand != "" {
-		if err := wait.until(ctx, "success of restart_check_command", s.Timeout, func(ctx context.Context) error {
+		if err := wait.Until(ctx, "success of restart_check_command", s.Timeout, func(ctx context.Context) error {
 			_, err := m.Output(ctx, s.CheckCommand)
 			return err
 		}); err != nil {
@@ -134,63 +110,13 @@ func (s *step) restart(ctx context.Context, m winguest.Machine) error {
 		}
 	}
 	if s.CheckRegistry {
-		if err := wait.until(ctx, "end of the work that the registry tells of", answerTimeout, func(ctx context.Context) error {
+		if err := wait.Until(ctx, "end of the work that the registry tells of", winguest.AnswerTimeout, func(ctx context.Context) error {
 			return s.registry(ctx, m)
 		}); err != nil {
 			return err
 		}
 	}
 	m.Say("The machine has restarted.")
-	return nil
-}
-
-// before reads when the machine was last started. It may still be connecting.
-func (s *step) before(ctx context.Context, m winguest.Machine) (boot, error) {
-	var b boot
-	refused := 0
-	wait := waiting{m: m, since: m.Clock.Now(), timeout: s.Timeout, hopeless: func(err error) bool {
-		if !errors.Is(err, component.ErrDisconnected) && !errors.Is(err, errNoAnswer) {
-			refused++
-		}
-		return refused >= refusals
-	}}
-	err := wait.until(ctx, "answer of the machine", answerTimeout, func(ctx context.Context) error {
-		var err error
-		b, err = readBoot(ctx, m)
-		return err
-	})
-	return b, err
-}
-
-// command asks for the restart. When the connection is lost, or no answer
-// comes, the machine may have been quick; whether it has restarted is seen
-// later.
-func (s *step) command(ctx context.Context, m winguest.Machine) error {
-	out, errOut := component.NewLineWriter(m.Events, component.Stdout), component.NewLineWriter(m.Events, component.Stderr)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, errNoAnswer)
-	defer cancel()
-	exit, err := m.Comm.Run(ctx, component.Command{Line: s.RestartCommand, Stdout: out, Stderr: errOut})
-	out.Flush()
-	errOut.Flush()
-	switch {
-	case errors.Is(err, component.ErrDisconnected), errors.Is(err, errNoAnswer):
-		return nil
-	case err != nil:
-		return fmt.Errorf("restart_command: %w", err)
-	case !goingDown(exit.Code):
-		return fmt.Errorf("restart_command ended with %s", exit)
-	}
-	return nil
-}
-
-func hasRestarted(ctx context.Context, m winguest.Machine, before boot) error {
-	after, err := readBoot(ctx, m)
-	if err != nil {
-		return err
-	}
-	if !restarted(before, after) {
-		return fmt.Errorf("the machine answers, and has been running since %s", after.at.Format(time.RFC3339))
-	}
 	return nil
 }
 
@@ -212,41 +138,4 @@ func registryScript(keys []string) string {
 		literals[i] = winguest.Literal(k)
 	}
 	return "foreach ($key in @(" + strings.Join(literals, ", ") + ")) { if (Test-Path -LiteralPath $key) { Write-Output $key } }\n"
-}
-
-var errNoAnswer = errors.New("no answer")
-
-// waiting repeats checks until a common deadline.
-type waiting struct {
-	m       winguest.Machine
-	since   time.Time
-	timeout time.Duration
-	// hopeless, when set, tells errors that end the wait.
-	hopeless func(error) bool
-}
-
-// until repeats check until it succeeds, with a pause after every failure
-// whatever it is. One attempt takes at most limit.
-func (w waiting) until(ctx context.Context, what string, limit time.Duration, check func(context.Context) error) error {
-	left := func() time.Duration { return w.timeout - w.m.Clock.Now().Sub(w.since) }
-	late := false
-	err := retry.Do(ctx, w.m.Clock, retry.Policy{
-		First: time.Second,
-		Max:   5 * time.Second,
-		Retryable: func(err error) bool {
-			late = left() <= 0
-			return context.Cause(ctx) == nil && !late && (w.hopeless == nil || !w.hopeless(err))
-		},
-		Notify: func(err error, _ int, _ time.Duration) {
-			w.m.Emit(component.Waiting{For: what, Detail: err.Error(), Elapsed: w.m.Clock.Now().Sub(w.since)})
-		},
-	}, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, max(min(limit, left()), time.Second), errNoAnswer)
-		defer cancel()
-		return check(ctx)
-	})
-	if late && context.Cause(ctx) == nil {
-		return fmt.Errorf("waited %s (restart_timeout) for the %s; the last thing seen was: %w", w.timeout, what, err)
-	}
-	return err
 }

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/testkit/wincomm"
+	"ingot/internal/winguest"
 )
 
 // windows is a machine that restarts: it goes down, stays away for some
@@ -53,7 +53,7 @@ func (w *windows) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 func (w *windows) on(_ context.Context, c wincomm.Call) (component.Exit, error) {
-	if c.Line == defaultRestart || c.Line == "reboot" {
+	if c.Line == winguest.RestartCommand || c.Line == "reboot" {
 		if !w.deaf {
 			w.gone = w.away
 			w.started = w.now.Add(20 * time.Second)
@@ -72,7 +72,7 @@ func (w *windows) on(_ context.Context, c wincomm.Call) (component.Exit, error) 
 	}
 	switch {
 	case strings.Contains(c.Script, "ingot-boot"):
-		fmt.Fprintf(c.Stdout, "ingot-boot %d %d\r\n", w.started.UnixNano()/100+ticksAtEpoch, w.now.Sub(w.started).Milliseconds())
+		fmt.Fprintf(c.Stdout, "ingot-boot %d %d\r\n", w.started.UnixNano()/100+621355968000000000, w.now.Sub(w.started).Milliseconds())
 	case strings.Contains(c.Script, "Test-Path") && w.pending > 0:
 		w.pending--
 		fmt.Fprint(c.Stdout, "HKLM:SOFTWARE\\a\r\nHKLM:b\r\n")
@@ -119,11 +119,10 @@ func TestRestart(t *testing.T) {
 	}{
 		"restarts":           {},
 		"loses the command":  {machine: func(w *windows) { w.lost = component.ErrDisconnected }},
-		"gives no answer":    {machine: func(w *windows) { w.lost = errNoAnswer }},
 		"already going down": {machine: func(w *windows) { w.restart.Code = 1115 }},
 		"already scheduled":  {machine: func(w *windows) { w.restart.Code = 1190 }},
 		"is quick":           {machine: func(w *windows) { w.away = 0 }},
-		"refuses":            {machine: func(w *windows) { w.deaf, w.restart.Code = true, 5 }, fails: "restart_command ended with exit code 5"},
+		"refuses":            {machine: func(w *windows) { w.deaf, w.restart.Code = true, 5 }, fails: `/c "restart by ingot", ended with exit code 5`},
 		"does not go down":   {machine: func(w *windows) { w.deaf = true }, values: timeout, fails: "waited 2m0s (restart_timeout) for the restart of the machine; the last thing seen was: the machine answers, and has been running since 2023-11-14T21:13:20Z"},
 		"does not come back": {machine: func(w *windows) { w.away = 1e6 }, values: timeout, fails: "the last thing seen was: read the time of the last start: connection lost"},
 		"has work left":      {machine: func(w *windows) { w.pending = 3 }, values: map[string]cty.Value{"check_registry": cty.True}},
@@ -217,54 +216,6 @@ func TestNoPowerShell(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "read the time of the last start: exit code 9009") || asked != 3 {
 		t.Errorf("got %v after %d attempts", err, asked)
 	}
-}
-
-func TestRestarted(t *testing.T) {
-	start := time.Unix(1_700_000_000, 0)
-	reading := func(at, uptime, seen time.Duration) boot {
-		return boot{at: start.Add(at), uptime: uptime, seen: start.Add(seen)}
-	}
-	before := reading(0, time.Hour, time.Hour)
-	for name, c := range map[string]struct {
-		after boot
-		want  bool
-	}{
-		"the same start":                  {reading(time.Second, time.Hour+time.Minute, time.Hour+time.Minute), false},
-		"a restart":                       {reading(time.Hour+time.Minute, 20*time.Second, time.Hour+80*time.Second), true},
-		"the clock was set":               {reading(8*time.Hour, time.Hour+time.Minute, time.Hour+time.Minute), false},
-		"the clock was set back":          {reading(-8*time.Hour, time.Hour+time.Minute, time.Hour+time.Minute), false},
-		"a restart and the clock set":     {reading(-7*time.Hour, 20*time.Second, time.Hour+80*time.Second), true},
-		"this side was suspended":         {reading(0, time.Hour+time.Minute, 3*time.Hour), false},
-		"long after the restart":          {reading(2*time.Hour, 2*time.Hour, 4*time.Hour), true},
-		"a slow answer, the clock drifts": {reading(3*time.Second, time.Hour+time.Minute, time.Hour+time.Minute+4*time.Second), false},
-	} {
-		if got := restarted(before, c.after); got != c.want {
-			t.Errorf("%s: got %v", name, got)
-		}
-	}
-}
-
-func TestParseBoot(t *testing.T) {
-	got, err := parseBoot("a banner\r\ningot-boot 638355968001234567 90061001\r\n")
-	want := boot{at: time.Date(2023, 11, 14, 22, 13, 20, 123456700, time.UTC), uptime: 25*time.Hour + time.Minute + time.Second + time.Millisecond}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(boot{})); err != nil || diff != "" {
-		t.Error(diff, err)
-	}
-	for _, bad := range []string{"", "ingot-boot", "ingot-boot x 1", "ingot-boot 1 1", "ingot-boot 638355968001234567 -1", "ingot-boot 638355968001234567 9223372036854775807"} {
-		if b, err := parseBoot(bad); err == nil {
-			t.Errorf("%q is read as %v", bad, b)
-		}
-	}
-}
-
-func FuzzParseBoot(f *testing.F) {
-	f.Add("ingot-boot 638355968001234567 90061001\r\n")
-	f.Add("x\ningot-boot 9223372036854775807 1")
-	f.Fuzz(func(t *testing.T, text string) {
-		if b, err := parseBoot(text); err == nil && (b.uptime < 0 || b.at.Before(time.Unix(0, 0))) {
-			t.Errorf("%q is read as %v", text, b)
-		}
-	})
 }
 
 func TestRegistryScript(t *testing.T) {

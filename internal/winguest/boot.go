@@ -1,4 +1,4 @@
-package windowsrestart
+package winguest
 
 import (
 	"context"
@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"ingot/internal/winguest"
 )
 
 //go:embed boot.ps1
@@ -43,8 +41,8 @@ func restarted(before, after boot) bool {
 }
 
 // readBoot asks the machine when it was started.
-func readBoot(ctx context.Context, m winguest.Machine) (boot, error) {
-	text, err := m.Output(ctx, winguest.Own(bootScript))
+func readBoot(ctx context.Context, m Machine) (boot, error) {
+	text, err := m.Output(ctx, Own(bootScript))
 	if err != nil {
 		return boot{}, fmt.Errorf("read the time of the last start: %w", err)
 	}
