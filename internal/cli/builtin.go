@@ -36,6 +36,7 @@ import (
 	"ingot/internal/provision/sleep"
 	"ingot/internal/provision/windowsrestart"
 	"ingot/internal/provision/windowsshell"
+	"ingot/internal/provision/windowsupdate"
 	"ingot/internal/reap"
 )
 
@@ -68,6 +69,7 @@ func builtins() builtin {
 			"sleep":           sleep.New,
 			"windows-restart": windowsrestart.New,
 			"windows-shell":   windowsshell.New,
+			"windows-update":  windowsupdate.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
 			"artifice":      artifice.New,

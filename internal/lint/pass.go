@@ -211,7 +211,7 @@ func (p *pass) commands(yield func(*command) bool) {
 // written in the template. File uploads are among them: what is uploaded does
 // nothing by itself.
 func transparent(typ string) bool {
-	return slices.Contains([]string{"shell", "shell-local", "file", "sleep", "breakpoint", "powershell", "windows-shell", "windows-restart", "cloud-init"}, typ)
+	return slices.Contains([]string{"shell", "shell-local", "file", "sleep", "breakpoint", "powershell", "windows-shell", "windows-restart", "windows-update", "cloud-init"}, typ)
 }
 
 // step reads a step and the scripts that it runs.
