@@ -27,9 +27,8 @@ type output struct {
 	lease component.Lease
 }
 
-// openOutput checks that the folder can be made, and keeps other builds away from
-// it until the end of this one. Nothing of the folder is touched yet.
-func (p *plan) openOutput(ctx context.Context, r component.Run) (*output, error) {
+// findOutput says where the folder is.
+func (p *plan) findOutput(r component.Run) (*output, error) {
 	build := r.Template.BuildName
 	o := &output{path: p.outputDir(build), name: p.vmName(build)}
 	var err error
@@ -40,13 +39,20 @@ func (p *plan) openOutput(ctx context.Context, r component.Run) (*output, error)
 	if real, err := filepath.EvalSymlinks(o.dir); err == nil {
 		o.dir = real
 	}
+	return o, nil
+}
+
+// openOutput checks that the folder can be made, and keeps other builds away from
+// it until the end of this one. Nothing of the folder is touched yet.
+func (p *plan) openOutput(ctx context.Context, r component.Run) (*output, error) {
+	o, err := p.findOutput(r)
+	if err != nil {
+		return nil, err
+	}
 	if err := o.vacant(r.Force); err != nil {
 		return nil, err
 	}
-	if err := o.lock(ctx, r); err != nil {
-		return nil, err
-	}
-	return o, nil
+	return o, o.lock(ctx, r)
 }
 
 // lock keeps builds apart that have the same folder: with -force one would remove
