@@ -1,0 +1,264 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"ingot/internal/component"
+	"ingot/internal/fetch"
+	"ingot/internal/fileserver"
+	"ingot/internal/gotmpl"
+	"ingot/internal/sshkey"
+)
+
+// job is one machine to be made.
+type job struct {
+	plan *plan
+	hw   hardware
+	out  *output
+	// conn is the template's settings with the key pair of the build.
+	conn component.Connection
+	// binary is the path of QEMU, accelerator what it is to use.
+	binary, accelerator string
+}
+
+// FactNames implements component.FactNames.
+func (j *job) FactNames() []string { return []string{factID} }
+
+// DataNames implements component.DataNames.
+func (j *job) DataNames() []string {
+	return []string{dataDiskName, dataDiskPaths, dataDiskSize, dataDiskType, dataDomainType}
+}
+
+// ConnectsBy implements component.Connector.
+func (j *job) ConnectsBy() string { return j.plan.Communicator }
+
+// Creates implements component.Creator.
+func (j *job) Creates() []component.Creation { return j.plan.creates() }
+
+// Prepare implements component.Job. What takes long, or may be missing, comes
+// after what is checked at once.
+func (j *job) Prepare(ctx context.Context, r component.Run) error {
+	p, hw := j.plan, &j.hw
+	hw.dir = r.WorkDir
+	var err error
+	if j.binary, err = findBinary(p.QemuBinary); err != nil {
+		return err
+	}
+	if j.out, err = p.openOutput(ctx, r); err != nil {
+		return err
+	}
+	if hw.image, err = fetch.Fetch(ctx, r, p.Spec()); err != nil {
+		return err
+	}
+	if !p.DiskImage {
+		hw.cdroms = append(hw.cdroms, hw.image)
+	}
+	if err := p.makeDisks(ctx, r, hw, j.out); err != nil {
+		return err
+	}
+	if err := p.prepareFirmware(ctx, r, hw); err != nil {
+		return err
+	}
+	if err := p.makeMedia(ctx, r, hw); err != nil {
+		return err
+	}
+	if err := j.makeKeyPair(r); err != nil {
+		return err
+	}
+	host, err := p.httpHost()
+	if err != nil {
+		return err
+	}
+	if hw.http, err = fileserver.Start(ctx, r, p.httpSettings, host); err != nil {
+		return err
+	}
+	j.accelerator, err = p.chooseAccelerator(ctx, r, j.binary)
+	return err
+}
+
+// makeMedia makes the CD and the floppy disk of the template.
+func (p *plan) makeMedia(ctx context.Context, r component.Run, hw *hardware) error {
+	if p.HasCD() {
+		r.Say("Making a CD...")
+		path := filepath.Join(hw.dir, "cd.iso")
+		if err := p.WriteCD(ctx, path); err != nil {
+			return err
+		}
+		hw.cdroms = append(hw.cdroms, path)
+	}
+	if p.HasFloppy() {
+		r.Say("Making a floppy disk...")
+		hw.floppy = filepath.Join(hw.dir, "floppy.img")
+		return p.WriteFloppy(ctx, hw.floppy)
+	}
+	return nil
+}
+
+func (j *job) makeKeyPair(r component.Run) error {
+	j.conn = j.plan.Connection
+	if !j.plan.makesKeyPair() {
+		return nil
+	}
+	comment := j.conn.TemporaryKeyPairName
+	if comment == "" {
+		comment = "ingot-" + r.Build.Name
+	}
+	pair, err := sshkey.Generate(j.conn.TemporaryKeyPairType, j.conn.TemporaryKeyPairBits, comment)
+	if err != nil {
+		return err
+	}
+	j.conn.SSHPrivateKey, j.conn.SSHPublicKey = pair.Private, pair.Public
+	return nil
+}
+
+// httpHost is the address that the HTTP server listens on unless the template
+// says: what a machine in an emulated network asks for comes from QEMU.
+func (p *plan) httpHost() (string, error) {
+	if p.NetBridge == "" {
+		return "127.0.0.1", nil
+	}
+	host, err := fileserver.InterfaceAddress(p.NetBridge)
+	if err != nil {
+		return "", fmt.Errorf("net_bridge: %w", err)
+	}
+	return host, nil
+}
+
+// gateway is the address by which a machine in the network that QEMU emulates
+// reaches this computer.
+const gateway = "10.0.2.2"
+
+// httpIP is the address of the HTTP server as the machine sees it.
+func (p *plan) httpIP(hw *hardware) string {
+	if p.NetBridge == "" || hw.http == nil {
+		return gateway
+	}
+	return hw.http.Addr().IP.String()
+}
+
+// Boot implements component.Job.
+func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, error) {
+	p := j.plan
+	if err := p.startTPM(ctx, r, &j.hw); err != nil {
+		return nil, err
+	}
+	m, err := j.start(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	r.AtEnd(m.detach)
+	if err := m.showScreen(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := m.typeCommand(ctx, r); err != nil {
+		if gone := m.gone(); gone != nil && ctx.Err() == nil {
+			return nil, fmt.Errorf("while the boot command was typed: %w", gone)
+		}
+		return nil, err
+	}
+	return m, nil
+}
+
+// start starts QEMU, again with another port as long as somebody else was faster
+// to take the one to forward.
+func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
+	p := j.plan
+	name := p.vmName(r.Build.Name)
+	m := &machine{plan: p, hw: &j.hw, name: name, conn: &j.conn, accelerator: j.accelerator}
+	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort()}
+	l.display = p.chooseDisplay(r, os.Getenv)
+	var err error
+	if p.QMPEnable {
+		if l.userQMP, err = j.userSocket(r); err != nil {
+			return nil, err
+		}
+	}
+	m.host, m.port = p.fixedAddress()
+	r.Say("Starting the machine " + name)
+	for free := newPorts(p.HostPortMin, p.HostPortMax); ; {
+		if p.forwards() {
+			if l.hostPort, err = free.take(ctx); err != nil {
+				return nil, err
+			}
+			m.port = l.hostPort
+		}
+		l.fields = j.fields(r, l)
+		m.emulator, err = startEmulator(ctx, r, j.binary, func(qmp, console string) ([]string, error) {
+			l.qmp, l.console = qmp, console
+			return p.commandLine(&j.hw, l)
+		})
+		var failed *failedError
+		if errors.As(err, &failed) && p.forwards() && portWasTaken(failed.said) {
+			continue
+		}
+		return m, err
+	}
+}
+
+// guestPort is the port that the machine's own server listens on.
+func (p *plan) guestPort() int {
+	switch {
+	case p.Communicator == commWinRM:
+		return p.WinRMDefaultPort()
+	case p.SSHPort != 0:
+		return p.SSHPort
+	}
+	return 22
+}
+
+// fixedAddress is where the machine is reached, as far as the template says. An
+// empty host is found out while the machine runs.
+func (p *plan) fixedAddress() (host string, port int) {
+	host = p.SSHHost
+	if p.Communicator == commWinRM {
+		host = p.WinRMHost
+	}
+	if host == "" && p.NetBridge == "" {
+		host = "127.0.0.1"
+	}
+	return host, p.guestPort()
+}
+
+// userSocket is the path of the socket for the user's own commands.
+func (j *job) userSocket(r component.Run) (string, error) {
+	path := j.plan.QMPSocketPath
+	if path == "" {
+		path = filepath.Join(j.plan.outputDir(r.Build.Name), j.plan.vmName(r.Build.Name)+".monitor")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("qmp_socket_path: %w", err)
+	}
+	if len(path) > maxSocketPath {
+		return "", fmt.Errorf("qmp_socket_path: the path of a socket has at most %d characters, %s has %d: set a shorter one", maxSocketPath, path, len(path))
+	}
+	return path, nil
+}
+
+// fields are what actions in qemuargs and boot_command can name.
+func (j *job) fields(r component.Run, l launch) map[string]string {
+	p := j.plan
+	port := ""
+	if j.hw.http != nil {
+		port = strconv.Itoa(j.hw.http.Port())
+	}
+	return map[string]string{
+		"HTTPIP": p.httpIP(&j.hw), "HTTPPort": port, "HTTPDir": p.HTTPDirectory,
+		"Name": l.name, "OutputDir": p.outputDir(r.Build.Name),
+		"SSHHostPort": strconv.Itoa(l.hostPort), "HostPort": strconv.Itoa(l.hostPort),
+		"SSHPublicKey": url.QueryEscape(strings.TrimSpace(string(j.conn.SSHPublicKey))),
+	}
+}
+
+// Capture implements component.Job.
+func (j *job) Capture(ctx context.Context, r component.Run, m component.Machine) (*component.Artifact, error) {
+	return j.plan.capture(ctx, r, m.(*machine), j.out)
+}

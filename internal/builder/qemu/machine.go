@@ -1,0 +1,132 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/component"
+)
+
+// machine is the virtual machine while it runs.
+type machine struct {
+	*emulator
+	plan *plan
+	hw   *hardware
+	// name is the machine's name.
+	name string
+	// conn is the template's settings with the key pair of the build.
+	conn *component.Connection
+	// host and port are where the machine is reached. The host is empty until
+	// its address is known.
+	host string
+	port int
+	// accelerator is QEMU's name of it.
+	accelerator string
+}
+
+var (
+	_ component.Machine   = (*machine)(nil)
+	_ component.Diagnoser = (*machine)(nil)
+)
+
+// Facts implements component.Machine.
+func (m *machine) Facts() map[string]cty.Value {
+	facts := map[string]cty.Value{factID: cty.StringVal(m.name)}
+	if s := m.hw.http; s != nil {
+		ip, port := m.plan.httpIP(m.hw), strconv.Itoa(s.Port())
+		facts["PackerHTTPIP"] = cty.StringVal(ip)
+		facts["PackerHTTPPort"] = cty.StringVal(port)
+		facts["PackerHTTPAddr"] = cty.StringVal(net.JoinHostPort(ip, port))
+	}
+	return facts
+}
+
+// Endpoint implements component.Machine. A machine that has ended is never
+// reached, so that nobody waits for it any longer.
+func (m *machine) Endpoint(ctx context.Context) (component.Endpoint, error) {
+	if err := m.gone(); err != nil {
+		return component.Endpoint{}, err
+	}
+	host := m.host
+	if host == "" && m.plan.Communicator != commNone {
+		var err error
+		if host, err = m.findAddress(ctx); err != nil {
+			return component.Endpoint{Transport: m.plan.Communicator, Connection: m.conn}, err
+		}
+	}
+	return component.Endpoint{Transport: m.plan.Communicator, Host: host, Port: m.port, Connection: m.conn}, nil
+}
+
+// gone is an error when the machine does not run any more.
+func (m *machine) gone() error {
+	select {
+	case <-m.Done():
+		return m.endErr()
+	default:
+	}
+	if reason, off := m.switchedOff(); off {
+		return powerError(reason)
+	}
+	return nil
+}
+
+// endErr says why the process has ended: nil when the machine was switched off on
+// purpose, from inside or by us.
+func (m *machine) endErr() error {
+	if reason, off := m.switchedOff(); off {
+		return powerError(reason)
+	}
+	return m.failure(errors.New("nobody has switched the machine off"))
+}
+
+// powerError is a machine that was switched off, for QEMU's reason.
+func powerError(reason string) error {
+	switch reason {
+	case "guest-shutdown":
+		return errSwitchedOff
+	case "guest-panic":
+		return errors.New("the machine has panicked")
+	case "guest-reset":
+		return errors.New("the machine wanted to start again, and QEMU ended instead (-no-reboot)")
+	case "host-signal":
+		return errors.New("somebody has ended QEMU with a signal")
+	case "host-ui":
+		return errors.New("somebody has closed the window of the machine")
+	}
+	return fmt.Errorf("the machine was switched off: %s", reason)
+}
+
+// errSwitchedOff is a machine that was switched off from inside.
+var errSwitchedOff = errors.New("the machine has switched itself off")
+
+// powerButton presses the power button; what becomes of it is up to the machine.
+func (m *machine) powerButton(ctx context.Context) error {
+	return m.qmp.Execute(ctx, "system_powerdown", nil, nil)
+}
+
+// quit ends QEMU, which writes what it still holds to the disks.
+func (m *machine) quit(ctx context.Context) error {
+	if err := m.qmp.Execute(ctx, "quit", nil, nil); err != nil {
+		select {
+		case <-m.Done():
+		default:
+			return err
+		}
+	}
+	return m.waitEnd(ctx)
+}
+
+// waitEnd waits until the process has ended.
+func (m *machine) waitEnd(ctx context.Context) error {
+	select {
+	case <-m.Done():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

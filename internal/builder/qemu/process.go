@@ -1,0 +1,204 @@
+package qemu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+
+	"ingot/internal/component"
+	"ingot/internal/hostproc"
+	"ingot/internal/qmp"
+)
+
+// emulator is a QEMU process that we talk to.
+type emulator struct {
+	*hostproc.Process
+	qmp     *qmp.Client
+	console *console
+	said    *tail
+	// line is our end of the machine's serial line.
+	line    net.Conn
+	reading sync.WaitGroup
+	// off is closed when the machine was switched off, which QEMU itself may
+	// survive.
+	off     chan struct{}
+	offOnce sync.Once
+	mu      sync.Mutex
+	reason  string // why it was switched off, in QEMU's words; guarded by mu
+}
+
+// startEmulator starts QEMU and waits until it takes commands. arguments makes the
+// command line out of the values of -chardev for commands and for the serial line.
+// After an error nothing runs; what QEMU said is in the error.
+func startEmulator(ctx context.Context, r component.Run, binary string, arguments func(qmp, console string) ([]string, error)) (*emulator, error) {
+	channels, err := newChannels(ctx, 2)
+	if err != nil {
+		return nil, err
+	}
+	defer closeChannels(channels)
+	args, err := arguments(channels[0].argument, channels[1].argument)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(binary, args...)
+	for _, c := range channels {
+		if c.file != nil {
+			cmd.ExtraFiles = append(cmd.ExtraFiles, c.file)
+		}
+	}
+	e := &emulator{console: newConsole(), said: &tail{}, off: make(chan struct{})}
+	// What it prints to its standard output is for people who start it by hand.
+	cmd.Stderr = e.said
+	r.Emit(component.Trace{Text: "qemu: " + binary + " " + strings.Join(args, " ")})
+	if e.Process, err = hostproc.Start(ctx, r, cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", binary, err)
+	}
+	if err := e.connect(ctx, channels); err != nil {
+		// It has to be gone before we say what it said.
+		end := e.end(context.WithoutCancel(ctx))
+		if ctx.Err() == nil {
+			err = e.failure(err)
+		}
+		return nil, errors.Join(err, end)
+	}
+	return e, nil
+}
+
+// connect opens both lines.
+func (e *emulator) connect(ctx context.Context, channels []*channel) error {
+	var conns []net.Conn
+	for _, c := range channels {
+		conn, err := c.connect(ctx, e.Done())
+		if err != nil {
+			for _, open := range conns {
+				_ = open.Close() // nothing was sent
+			}
+			return err
+		}
+		conns = append(conns, conn)
+		if c.file != nil {
+			_ = c.file.Close() // only QEMU may hold it, or we would not see its end
+		}
+	}
+	e.line = conns[1]
+	e.reading.Go(func() { e.console.read(e.line) })
+	var err error
+	e.qmp, err = qmp.Open(ctx, conns[0], e.event)
+	return err
+}
+
+func (e *emulator) event(ev qmp.Event) {
+	if ev.Name != "SHUTDOWN" {
+		return
+	}
+	var data struct{ Reason string }
+	if json.Unmarshal(ev.Data, &data) != nil {
+		data.Reason = "" // then only that it was switched off is known
+	}
+	e.mu.Lock()
+	e.reason = data.Reason
+	e.mu.Unlock()
+	e.offOnce.Do(func() { close(e.off) })
+}
+
+// switchedOff reports why the machine was switched off, in QEMU's words.
+func (e *emulator) switchedOff() (reason string, ok bool) {
+	select {
+	case <-e.off:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.reason, true
+	default:
+		return "", false
+	}
+}
+
+// end kills the process unless it has ended, and waits for all that belongs to it.
+func (e *emulator) end(ctx context.Context) error {
+	err := e.End(ctx)
+	e.detach()
+	return err
+}
+
+// detach lets go of the process, which goes on if it still runs.
+func (e *emulator) detach() {
+	if e.qmp != nil {
+		e.qmp.Close()
+	}
+	if e.line != nil {
+		_ = e.line.Close() // it is only read from
+	}
+	e.reading.Wait()
+}
+
+// failure says why a process that has ended did so; err is how it was noticed.
+func (e *emulator) failure(err error) error {
+	said := e.said.text()
+	var exit *exec.ExitError
+	switch {
+	case said != "":
+		return &failedError{said: said}
+	case errors.As(e.Err(), &exit):
+		return fmt.Errorf("qemu has ended: %w", exit)
+	}
+	return fmt.Errorf("qemu has ended: %w", err)
+}
+
+// failedError is a QEMU that said why it ended.
+type failedError struct{ said string }
+
+func (e *failedError) Error() string { return "qemu has ended: " + e.said }
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	data []byte // guarded by mu
+}
+
+const maxTail = 16 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.data = append(t.data, p...)
+	if over := len(t.data) - maxTail; over > 0 {
+		t.data = append([]byte(nil), t.data[over:]...)
+	}
+	return len(p), nil
+}
+
+// text is what was written, without the name of the program before each line and
+// without what a user cannot do anything about.
+func (t *tail) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for line := range strings.SplitSeq(strings.TrimSpace(string(t.data)), "\n") {
+		line = strings.TrimSpace(line)
+		if name, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(name, "qemu-system-") && !strings.Contains(name, " ") {
+			line = rest
+		}
+		if line != "" {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// findBinary returns the path of QEMU.
+func findBinary(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+		return path, nil
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("%s is not installed (qemu_binary): install the package qemu-system-x86 (Debian, Ubuntu), qemu-kvm (Fedora, RHEL), qemu-system-x86_64 (Alpine) or qemu (Homebrew, Arch, Windows), or the one for your processor", name)
+	}
+	return "", fmt.Errorf("qemu_binary: %w", err)
+}
