@@ -11,6 +11,7 @@ import (
 	filebuilder "ingot/internal/builder/file"
 	nullbuilder "ingot/internal/builder/null"
 	"ingot/internal/builder/oci"
+	"ingot/internal/builder/qemu"
 	"ingot/internal/comm/none"
 	"ingot/internal/comm/ssh"
 	"ingot/internal/comm/winrm"
@@ -58,6 +59,7 @@ func builtins() builtin {
 			"file":   filebuilder.New,
 			"null":   nullbuilder.New,
 			"oci":    oci.New,
+			"qemu":   qemu.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
 			"breakpoint":      breakpoint.New,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,13 +13,13 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/fetch"
 	"ingot/internal/fileserver"
-	"ingot/internal/gotmpl"
 	"ingot/internal/sshkey"
 )
 
 // job is one machine to be made.
 type job struct {
 	plan *plan
+	host *host
 	hw   hardware
 	out  *output
 	// conn is the template's settings with the key pair of the build.
@@ -80,7 +79,7 @@ func (j *job) Prepare(ctx context.Context, r component.Run) error {
 	if hw.http, err = fileserver.Start(ctx, r, p.httpSettings, host); err != nil {
 		return err
 	}
-	j.accelerator, err = p.chooseAccelerator(ctx, r, j.binary)
+	j.accelerator, err = j.chooseAccelerator(ctx, r)
 	return err
 }
 
@@ -109,7 +108,7 @@ func (j *job) makeKeyPair(r component.Run) error {
 	}
 	comment := j.conn.TemporaryKeyPairName
 	if comment == "" {
-		comment = "ingot-" + r.Build.Name
+		comment = "ingot-" + r.Template.BuildName
 	}
 	pair, err := sshkey.Generate(j.conn.TemporaryKeyPairType, j.conn.TemporaryKeyPairBits, comment)
 	if err != nil {
@@ -171,7 +170,7 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 // to take the one to forward.
 func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
 	p := j.plan
-	name := p.vmName(r.Build.Name)
+	name := p.vmName(r.Template.BuildName)
 	m := &machine{plan: p, hw: &j.hw, name: name, conn: &j.conn, accelerator: j.accelerator}
 	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort()}
 	l.display = p.chooseDisplay(r, os.Getenv)
@@ -231,7 +230,7 @@ func (p *plan) fixedAddress() (host string, port int) {
 func (j *job) userSocket(r component.Run) (string, error) {
 	path := j.plan.QMPSocketPath
 	if path == "" {
-		path = filepath.Join(j.plan.outputDir(r.Build.Name), j.plan.vmName(r.Build.Name)+".monitor")
+		path = filepath.Join(j.plan.outputDir(r.Template.BuildName), j.plan.vmName(r.Template.BuildName)+".monitor")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -252,7 +251,7 @@ func (j *job) fields(r component.Run, l launch) map[string]string {
 	}
 	return map[string]string{
 		"HTTPIP": p.httpIP(&j.hw), "HTTPPort": port, "HTTPDir": p.HTTPDirectory,
-		"Name": l.name, "OutputDir": p.outputDir(r.Build.Name),
+		"Name": l.name, "OutputDir": p.outputDir(r.Template.BuildName),
 		"SSHHostPort": strconv.Itoa(l.hostPort), "HostPort": strconv.Itoa(l.hostPort),
 		"SSHPublicKey": url.QueryEscape(strings.TrimSpace(string(j.conn.SSHPublicKey))),
 	}

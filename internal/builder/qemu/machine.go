@@ -10,6 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/qmp"
 )
 
 // machine is the virtual machine while it runs.
@@ -62,22 +63,13 @@ func (m *machine) Endpoint(ctx context.Context) (component.Endpoint, error) {
 	return component.Endpoint{Transport: m.plan.Communicator, Host: host, Port: m.port, Connection: m.conn}, nil
 }
 
-// gone is an error when the machine does not run any more.
+// gone says why the machine does not run any more; nil when it runs.
 func (m *machine) gone() error {
 	select {
-	case <-m.Done():
-		return m.endErr()
+	case <-m.off():
 	default:
+		return nil
 	}
-	if reason, off := m.switchedOff(); off {
-		return powerError(reason)
-	}
-	return nil
-}
-
-// endErr says why the process has ended: nil when the machine was switched off on
-// purpose, from inside or by us.
-func (m *machine) endErr() error {
 	if reason, off := m.switchedOff(); off {
 		return powerError(reason)
 	}
@@ -104,25 +96,29 @@ func powerError(reason string) error {
 // errSwitchedOff is a machine that was switched off from inside.
 var errSwitchedOff = errors.New("the machine has switched itself off")
 
-// powerButton presses the power button; what becomes of it is up to the machine.
-func (m *machine) powerButton(ctx context.Context) error {
+// Stop implements component.Stopper: the machine is shut down, and QEMU has written
+// everything to the disks and ended when it returns.
+func (m *machine) Stop(ctx context.Context, r component.Run, comm component.Communicator) error {
+	if err := m.plan.shutDown(ctx, r, comm, m); err != nil {
+		return err
+	}
+	// It may have been started with -no-shutdown.
+	if err := m.quit(ctx); err != nil {
+		return err
+	}
+	return m.end(ctx)
+}
+
+// pressPower presses the power button; what becomes of it is up to the machine.
+func (m *machine) pressPower(ctx context.Context) error {
 	return m.qmp.Execute(ctx, "system_powerdown", nil, nil)
 }
 
-// quit ends QEMU, which writes what it still holds to the disks.
+// quit ends QEMU, which writes what it still holds to the disks, and waits for it.
 func (m *machine) quit(ctx context.Context) error {
-	if err := m.qmp.Execute(ctx, "quit", nil, nil); err != nil {
-		select {
-		case <-m.Done():
-		default:
-			return err
-		}
+	if err := m.qmp.Execute(ctx, "quit", nil, nil); err != nil && !errors.Is(err, qmp.ErrClosed) {
+		return err
 	}
-	return m.waitEnd(ctx)
-}
-
-// waitEnd waits until the process has ended.
-func (m *machine) waitEnd(ctx context.Context) error {
 	select {
 	case <-m.Done():
 		return nil

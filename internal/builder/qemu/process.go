@@ -25,12 +25,12 @@ type emulator struct {
 	// line is our end of the machine's serial line.
 	line    net.Conn
 	reading sync.WaitGroup
-	// off is closed when the machine was switched off, which QEMU itself may
-	// survive.
-	off     chan struct{}
-	offOnce sync.Once
-	mu      sync.Mutex
-	reason  string // why it was switched off, in QEMU's words; guarded by mu
+	// noMore is closed when the machine does not run any more. QEMU itself may
+	// survive that.
+	noMore     chan struct{}
+	noMoreOnce sync.Once
+	mu         sync.Mutex
+	reason     string // why it was switched off, in QEMU's words; guarded by mu
 }
 
 // startEmulator starts QEMU and waits until it takes commands. arguments makes the
@@ -52,7 +52,7 @@ func startEmulator(ctx context.Context, r component.Run, binary string, argument
 			cmd.ExtraFiles = append(cmd.ExtraFiles, c.file)
 		}
 	}
-	e := &emulator{console: newConsole(), said: &tail{}, off: make(chan struct{})}
+	e := &emulator{console: newConsole(), said: &tail{}, noMore: make(chan struct{})}
 	// What it prints to its standard output is for people who start it by hand.
 	cmd.Stderr = e.said
 	r.Emit(component.Trace{Text: "qemu: " + binary + " " + strings.Join(args, " ")})
@@ -89,34 +89,40 @@ func (e *emulator) connect(ctx context.Context, channels []*channel) error {
 	e.line = conns[1]
 	e.reading.Go(func() { e.console.read(e.line) })
 	var err error
-	e.qmp, err = qmp.Open(ctx, conns[0], e.event)
-	return err
+	if e.qmp, err = qmp.Open(ctx, conns[0], e.event); err != nil {
+		return err
+	}
+	go func() {
+		<-e.Done()
+		// Its last words come before its end.
+		<-e.qmp.Done()
+		e.noMoreOnce.Do(func() { close(e.noMore) })
+	}()
+	return nil
 }
+
+// off is closed when the machine does not run any more.
+func (e *emulator) off() <-chan struct{} { return e.noMore }
 
 func (e *emulator) event(ev qmp.Event) {
 	if ev.Name != "SHUTDOWN" {
 		return
 	}
 	var data struct{ Reason string }
-	if json.Unmarshal(ev.Data, &data) != nil {
-		data.Reason = "" // then only that it was switched off is known
+	if json.Unmarshal(ev.Data, &data) != nil || data.Reason == "" {
+		data.Reason = "unknown"
 	}
 	e.mu.Lock()
 	e.reason = data.Reason
 	e.mu.Unlock()
-	e.offOnce.Do(func() { close(e.off) })
+	e.noMoreOnce.Do(func() { close(e.noMore) })
 }
 
 // switchedOff reports why the machine was switched off, in QEMU's words.
 func (e *emulator) switchedOff() (reason string, ok bool) {
-	select {
-	case <-e.off:
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return e.reason, true
-	default:
-		return "", false
-	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reason, e.reason != ""
 }
 
 // end kills the process unless it has ended, and waits for all that belongs to it.
