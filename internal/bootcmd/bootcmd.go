@@ -2,18 +2,21 @@
 // template writes what a person would type at a machine that boots, and finds
 // the keys of a keyboard layout that produce it. It sends nothing itself.
 //
-// The grammar is that of Packer 1.16: a text is typed character by character,
-// but for what stands in angle brackets.
+// The grammar is that of Packer 1.16, and <expect>: a text is typed character by
+// character, but for what stands in angle brackets.
 //
 //	<wait> <wait5> <wait1m20s>   do nothing for a while (a second, seconds, a duration)
 //	<enter> <f10> <leftCtrl>     press and release a special key
 //	<leftAltOn> <aOff>           press or release a special key or a character
+//	<expect login:>              wait until the machine shows what matches a regular
+//	                             expression, in which \x3e stands for ">"
 //
 // What is in brackets and is none of these is typed as it stands.
 package bootcmd
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -33,15 +36,19 @@ const (
 	Release
 	// Wait does nothing for a while.
 	Wait
+	// Expect does nothing until the machine shows something.
+	Expect
 )
 
 // Action is one thing to do at the keyboard.
 type Action struct {
 	Kind Kind
-	// Key is what is pressed or released; zero for Wait.
+	// Key is what is pressed or released; zero for Wait and Expect.
 	Key Key
 	// For is how long a Wait lasts.
 	For time.Duration
+	// Pattern is what an Expect waits for.
+	Pattern *regexp.Regexp
 }
 
 // Key is a special key or a character.
@@ -78,8 +85,8 @@ func (c Command) Waits() time.Duration {
 }
 
 // Parse reads a boot command. The error names a wait that is not longer than
-// nothing; everything else is something that can be typed. A byte that is not
-// part of UTF-8 is an error too.
+// nothing or what is not a regular expression; everything else is something that
+// can be typed. A byte that is not part of UTF-8 is an error too.
 func Parse(text string) (Command, error) {
 	if !utf8.ValidString(text) {
 		return Command{}, fmt.Errorf("boot command %q: not UTF-8", text)
@@ -151,6 +158,13 @@ func special(word string) ([]Action, error) {
 		}
 		return nil, nil
 	}
+	if rest, ok := strings.CutPrefix(word, "expect "); ok {
+		pattern, err := Pattern(rest)
+		if err != nil {
+			return nil, fmt.Errorf("boot command: <%s>: %w", word, err)
+		}
+		return []Action{{Kind: Expect, Pattern: pattern}}, nil
+	}
 	kind, name := Tap, word
 	lower := strings.ToLower(word)
 	switch {
@@ -168,6 +182,20 @@ func special(word string) ([]Action, error) {
 		return []Action{a}, nil
 	}
 	return nil, nil
+}
+
+// Pattern reads a regular expression that a machine is expected to show. Its ^ and
+// $ match at the ends of lines. One that matches nothing at all is refused, since
+// it would not wait.
+func Pattern(text string) (*regexp.Regexp, error) {
+	pattern, err := regexp.Compile("(?m)" + text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%q is not a regular expression: %w", text, err)
+	case pattern.MatchString(""):
+		return nil, fmt.Errorf("the regular expression %q matches an empty text, so it waits for nothing", text)
+	}
+	return pattern, nil
 }
 
 // waitFor reads what follows "wait": nothing, seconds or a duration.

@@ -21,6 +21,8 @@ func show(actions []Action) string {
 			out = append(out, "-"+a.Key.String())
 		case Wait:
 			out = append(out, a.For.String())
+		case Expect:
+			out = append(out, "/"+a.Pattern.String()+"/")
 		}
 	}
 	return strings.Join(out, " ")
@@ -43,6 +45,9 @@ func TestParse(t *testing.T) {
 		"<>on>":                        "+>",
 		"<>":                           "< >",
 		"<":                            "<",
+		"<expect login:>a":             "/(?m)login:/ a",
+		`<expect ^a\x3e$><Expect b>`:   `/(?m)^a\x3e$/ < E x p e c t   b >`,
+		"<expect>":                     "< e x p e c t >",
 		"a\nb\tc\r":                    "a <enter> b <tab> c <enter>",
 		"<waitabc>":                    "< w a i t a b c >",
 		"":                             "",
@@ -55,7 +60,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, text := range []string{"<wait0>", "<wait-5>", "<wait0s>", "<wait-1m>", "a\xff"} {
+	for _, text := range []string{"<wait0>", "<wait-5>", "<wait0s>", "<wait-1m>", "a\xff", "<expect (>", "<expect .*>", "<expect >"} {
 		if got, err := Parse(text); err == nil {
 			t.Errorf("%q was taken for %s", text, show(got.Actions))
 		}
@@ -146,7 +151,7 @@ func TestLayoutsHaveAllOfASCII(t *testing.T) {
 
 // Nothing of a text is lost: what is typed, written again, reads the same.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"<wait5>a<enter><leftAltOn>x<leftAltOff>", "<<on><>on>", "é<f1><", "<waitfoo>"} {
+	for _, s := range []string{"<wait5>a<enter><leftAltOn>x<leftAltOff>", "<<on><>on>", "é<f1><", "<waitfoo>", "<expect a|b>c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -161,7 +166,9 @@ func FuzzParse(f *testing.F) {
 			switch {
 			case a.Kind == Wait && (a.For <= 0 || a.Key != Key{}):
 				t.Fatalf("wait: %+v", a)
-			case a.Kind != Wait && a.Key.Special == "" && !utf8.ValidRune(a.Key.Char):
+			case a.Kind == Expect && (a.Pattern == nil || a.Key != Key{}):
+				t.Fatalf("expect: %+v", a)
+			case a.Kind != Wait && a.Kind != Expect && a.Key.Special == "" && !utf8.ValidRune(a.Key.Char):
 				t.Fatalf("key: %+v", a)
 			case a.Key.Special != "" && Code(a.Key.Special) == "":
 				t.Fatalf("no code for %s", a.Key.Special)

@@ -27,7 +27,8 @@ type Job interface {
 	Prepare(ctx context.Context, r Run) error
 
 	// Boot starts the machine and returns as soon as its Endpoint can be
-	// asked for; it does not wait for the machine to be reachable.
+	// asked for; it does not wait for the machine to be reachable. With an
+	// error it may return the machine too, so that it is looked at.
 	Boot(ctx context.Context, r Run) (Machine, error)
 
 	// Capture turns the provisioned machine into an artifact. A nil

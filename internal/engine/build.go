@@ -220,7 +220,9 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 	})
 	if err == nil {
 		err = b.phase(ctx, component.PhaseBoot, func(ctx context.Context) (err error) {
-			machine, err = job.Boot(ctx, b.rt)
+			if machine, err = job.Boot(ctx, b.rt); err != nil && machine != nil {
+				b.diagnose(ctx, machine)
+			}
 			return err
 		})
 	}

@@ -383,7 +383,7 @@ func (p *plan) checkNetwork(cfg cty.Value) diag.List {
 func (p *plan) checkBoot(cfg cty.Value) diag.List {
 	out := exclude(cfg, "boot_steps", "boot_command")
 	for i, text := range p.BootCommand {
-		out = append(out, checkTyped(cty.GetAttrPath("boot_command").IndexInt(i), text)...)
+		out = append(out, p.checkTyped(cty.GetAttrPath("boot_command").IndexInt(i), text)...)
 	}
 	for i, step := range p.BootSteps {
 		place := cty.GetAttrPath("boot_steps").IndexInt(i)
@@ -391,15 +391,23 @@ func (p *plan) checkBoot(cfg cty.Value) diag.List {
 			out = append(out, at(place, "Not a step", "An element of boot_steps is a list of what to type and, if wanted, a line to show; this has %d elements.", len(step))...)
 			continue
 		}
-		out = append(out, checkTyped(place.IndexInt(0), step[0])...)
+		out = append(out, p.checkTyped(place.IndexInt(0), step[0])...)
 	}
 	if absent(cfg, "boot_command") && absent(cfg, "boot_steps") {
-		out = append(out, pointless(cfg, "nothing is typed", "boot_key_interval", "boot_keygroup_interval")...)
+		out = append(out, pointless(cfg, "nothing is typed", "boot_key_interval", "boot_keygroup_interval", "boot_keyboard_layout", "boot_expect", "boot_expect_timeout")...)
+	}
+	if p.BootExpect != "" {
+		if _, err := bootcmd.Pattern(p.BootExpect); err != nil {
+			out = append(out, diag.At("boot_expect", "Invalid regular expression", "%s.", err)...)
+		}
+	}
+	if component.Known(cfg, "boot_expect_timeout") && p.BootExpectTimeout <= 0 {
+		out = append(out, diag.At("boot_expect_timeout", "Invalid time", "boot_expect_timeout has to be longer than nothing.")...)
 	}
 	return out
 }
 
-func checkTyped(place cty.Path, text string) diag.List {
+func (p *plan) checkTyped(place cty.Path, text string) diag.List {
 	rendered, diags := standIn(place, []string{text}, bootFields())
 	if rendered == nil {
 		return diags
@@ -407,6 +415,11 @@ func checkTyped(place cty.Path, text string) diag.List {
 	command, err := bootcmd.Parse(rendered[0])
 	if err != nil {
 		return at(place, "Invalid boot command", "%s.", err)
+	}
+	if layout, err := bootcmd.LayoutNamed(p.BootKeyboardLayout); err == nil {
+		if _, err := keystrokes(layout, command.Actions); err != nil {
+			return at(place, "Cannot be typed", "%s. Set boot_keyboard_layout to the one that the machine uses.", err)
+		}
 	}
 	var out diag.List
 	for _, word := range command.Literal {

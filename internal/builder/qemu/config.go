@@ -95,6 +95,9 @@ type config struct {
 	BootWait             time.Duration `cty:"boot_wait"`
 	BootKeyInterval      time.Duration `cty:"boot_key_interval"`
 	BootKeygroupInterval time.Duration `cty:"boot_keygroup_interval"`
+	BootKeyboardLayout   string        `cty:"boot_keyboard_layout"`
+	BootExpect           string        `cty:"boot_expect"`
+	BootExpectTimeout    time.Duration `cty:"boot_expect_timeout"`
 	RunOnce              bool          `cty:"run_once"`
 
 	OutputDirectory string        `cty:"output_directory"`
@@ -123,6 +126,8 @@ type plan struct {
 	additional []int64
 	// keyIntervalSet: boot_key_interval is in the template, be it zero.
 	keyIntervalSet bool
+	// bootWaitSet: boot_wait is in the template and not its default.
+	bootWaitSet bool
 }
 
 // readConfig decodes and checks. Attributes that are not known yet are not
@@ -145,6 +150,7 @@ func readConfig(cfg cty.Value) (*plan, diag.List) {
 		return p, nil
 	}
 	p.keyIntervalSet = component.IsSet(cfg, "boot_key_interval")
+	p.bootWaitSet = given(cfg, "boot_wait")
 	diags := p.check(cfg)
 	p.fillPorts()
 	return p, diags

@@ -157,13 +157,7 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	if err := m.showScreen(ctx, r); err != nil {
 		return nil, err
 	}
-	if err := m.typeCommand(ctx, r); err != nil {
-		if gone := m.gone(); gone != nil && ctx.Err() == nil {
-			return nil, fmt.Errorf("while the boot command was typed: %w", gone)
-		}
-		return nil, err
-	}
-	return m, nil
+	return m, m.typeCommand(ctx, r, m.fields)
 }
 
 // start starts QEMU, again with another port as long as somebody else was faster
@@ -190,6 +184,7 @@ func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
 			m.port = l.hostPort
 		}
 		l.fields = j.fields(r, l)
+		m.fields = l.fields
 		m.emulator, err = startEmulator(ctx, r, j.binary, func(qmp, console string) ([]string, error) {
 			l.qmp, l.console = qmp, console
 			return p.commandLine(&j.hw, l)

@@ -26,6 +26,8 @@ type machine struct {
 	// its address is known.
 	host string
 	port int
+	// fields are what the actions in boot_command can name.
+	fields map[string]string
 	// accelerator is QEMU's name of it.
 	accelerator string
 }
@@ -101,6 +103,11 @@ var errSwitchedOff = errors.New("the machine has switched itself off")
 func (m *machine) Stop(ctx context.Context, r component.Run, comm component.Communicator) error {
 	if err := m.plan.shutDown(ctx, r, comm, m); err != nil {
 		return err
+	}
+	if _, off := m.switchedOff(); !off {
+		if err := m.gone(); err != nil {
+			return err // what is on its disks is not what it wrote
+		}
 	}
 	// It may have been started with -no-shutdown.
 	if err := m.quit(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/bootcmd"
 	"ingot/internal/component"
 	"ingot/internal/fetch"
 	"ingot/internal/fileserver"
@@ -209,6 +210,9 @@ func bootAttributes() []component.Attribute {
 		late(component.Attribute{Name: "boot_steps", Type: cty.List(cty.List(cty.String)),
 			Description: "The same in steps: lists of what to type and, if wanted, a line to show. It cannot be used together with `boot_command`."}),
 		component.DurationAttr("boot_wait", "10s", "How long to wait before typing; nothing to type, no waiting. Default 10s."),
+		component.String("boot_expect", "A regular expression that the machine has to show before anything is typed, on its serial console or on its screen in text mode, such as `boot:`. `boot_wait` then only counts when it is set. `<expect REGEXP>` does the same within `boot_command`."),
+		component.DurationAttr("boot_expect_timeout", "5m", "How long the machine may take to show what is expected. Default 5m."),
+		oneOf(text("boot_keyboard_layout", "us", "The keyboard that the machine takes its own for while `boot_command` is typed: `us` (default), `gb`, `de` or `fr`."), bootcmd.Layouts()...),
 		component.DurationAttr("boot_key_interval", "", "The time between two keys. Default: `PACKER_KEY_INTERVAL`, else as fast as the machine takes them."),
 		component.DurationAttr("boot_keygroup_interval", "", "The time between two elements of `boot_command`. Default: none."),
 		component.Bool("run_once", "Boot from the CD once, and then from the disk. Default false: the disk comes first when something can be booted from it."),
