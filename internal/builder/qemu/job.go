@@ -254,5 +254,5 @@ func (j *job) fields(r component.Run, l launch) map[string]string {
 
 // Capture implements component.Job.
 func (j *job) Capture(ctx context.Context, r component.Run, m component.Machine) (*component.Artifact, error) {
-	return j.plan.capture(ctx, r, m.(*machine), j.out)
+	return j.plan.capture(ctx, r, &j.hw, j.accelerator, j.out)
 }
