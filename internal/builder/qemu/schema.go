@@ -206,7 +206,7 @@ func networkAttributes() []component.Attribute {
 
 func bootAttributes() []component.Attribute {
 	return []component.Attribute{
-		late(component.Strings("boot_command", "What to type when the machine boots, see the [boot command](../boot-command.md). `{{.HTTPIP}}`, `{{.HTTPPort}}`, `{{.Name}}`, `{{.OutputDir}}` and `{{.SSHPublicKey}}` are replaced.")),
+		late(component.Strings("boot_command", "What to type when the machine boots, see the [boot command](../../boot-command.md). `{{.HTTPIP}}`, `{{.HTTPPort}}`, `{{.Name}}`, `{{.OutputDir}}` and `{{.SSHPublicKey}}` are replaced.")),
 		late(component.Attribute{Name: "boot_steps", Type: cty.List(cty.List(cty.String)),
 			Description: "The same in steps: lists of what to type and, if wanted, a line to show. It cannot be used together with `boot_command`."}),
 		component.DurationAttr("boot_wait", "10s", "How long to wait before typing; nothing to type, no waiting. Default 10s."),
