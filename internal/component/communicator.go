@@ -102,6 +102,18 @@ type Access struct {
 	TLS, Insecure, NTLM, NoProxy bool
 }
 
+// RestartAware is implemented by a Communicator that knows one start of its
+// machine from the next.
+type RestartAware interface {
+	// ExpectRestart says that a command that has ended may have made the
+	// machine restart, whether or not the connection is lost by now. The next
+	// operation first waits until the machine is there to stay: until it has
+	// been started again, or is found not to be going down. It waits no
+	// longer than the connection's time-out. Without a next operation nothing
+	// waits, as when the machine has been turned off.
+	ExpectRestart()
+}
+
 // Command is one command for a machine.
 type Command struct {
 	// Line is given to the machine's shell as it is.

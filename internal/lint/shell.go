@@ -39,7 +39,7 @@ func shellRules() []*Rule {
 		{
 			ID: "SH106", Severity: diag.Error, Title: "Restart that the build takes for a failure", check: rebootDisconnects,
 			Why:    "The script restarts the machine. That ends the connection while the script runs, which is an error unless the step expects it.",
-			Advice: "Set expect_disconnect = true on the step, and pause_before on the next one.",
+			Advice: "Set expect_disconnect = true on the step. What comes next waits until the machine is back, so no pause is needed.",
 		},
 		{
 			ID: "SH107", Severity: diag.Warning, Title: "Next step may run before the restart", check: noPauseAfterReboot,

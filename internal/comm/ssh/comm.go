@@ -22,22 +22,26 @@ type facts struct {
 	posix bool // Line is understood by a POSIX shell
 	tar   bool
 	pty   bool
+	// boot names the present start of the machine; empty when it does not
+	// tell.
+	boot string
 }
 
 // examine runs a first command. It prints the right word only in a POSIX
-// shell, and does so without starting a process.
+// shell, and on Linux does so without starting a process.
 func examine(ctx context.Context, l *link) (facts, error) {
-	out, err := l.output(ctx, `x=ingot; command -v tar >/dev/null 2>&1 && x=ingot-tar; echo "$x-posix"`)
+	out, err := l.output(ctx, `x=ingot; command -v tar >/dev/null 2>&1 && x=ingot-tar; `+bootLine+`echo "$x-posix $b"`)
 	if err != nil {
 		return facts{}, err
 	}
 	f := facts{shell: component.POSIX, pty: l.offersTerminal(ctx)}
 	for _, line := range strings.Split(out, "\n") {
-		switch strings.TrimSpace(line) {
+		word, boot, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch word {
 		case "ingot-posix":
-			f.posix = true
+			f.posix, f.boot = true, boot
 		case "ingot-tar-posix":
-			f.posix, f.tar = true, true
+			f.posix, f.tar, f.boot = true, true, boot
 		}
 	}
 	if !f.posix && l.windows(ctx) {
@@ -90,6 +94,8 @@ type comm struct {
 	settings *settings // what link was made with
 	closed   bool
 	tidy     bool // Finish has run
+	// restart is not nil while a restart of the machine is expected.
+	restart *expectation
 }
 
 var errClosed = errors.New("ssh: the communicator is closed")
@@ -172,32 +178,59 @@ func (c *comm) connected(ctx context.Context) (*link, error) {
 		return nil, errClosed
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	}
+	if e := c.expected(); e != nil {
+		if err := c.settle(ctx, e); err != nil {
+			return nil, err
+		}
+		l = c.current()
+	}
+	switch {
+	case l == nil:
+		return nil, errClosed
 	case l.alive():
 		return l, nil
 	}
-	limit := redialLimit
-	got, err := c.a.wait(ctx, readiness.New(c.a.r, waitPlan()), &limit)
+	if err := c.redial(ctx, readiness.New(c.a.r, waitPlan()), redialLimit); err != nil {
+		return nil, err
+	}
+	n := c.current()
+	if n == nil {
+		return nil, errClosed
+	}
+	if n.boot != "" && l.boot != "" && n.boot != l.boot {
+		c.a.r.Emit(component.Warning{Summary: "Machine restarted", Detail: "The machine was started again while the connection was lost."})
+	}
+	return n, nil
+}
+
+// redial puts a new connection in the place of one that is lost. It is called
+// with dialing held.
+func (c *comm) redial(ctx context.Context, w *readiness.Watch, limit budget) error {
+	got, err := c.a.wait(ctx, w, &limit)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	default:
-		return nil, fmt.Errorf("%w: connect again: %w", component.ErrDisconnected, err)
+		return fmt.Errorf("%w: connect again: %w", component.ErrDisconnected, err)
 	}
 	got.settings.keys.trust(c.a.r, got.settings.address, got.verdict)
 	if err := c.adopt(ctx, got); err != nil {
 		got.link.close()
-		return nil, fmt.Errorf("%w: connect again: %w", component.ErrDisconnected, err)
+		return fmt.Errorf("%w: connect again: %w", component.ErrDisconnected, err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	l := c.link
 	if c.closed {
+		c.mu.Unlock()
 		got.link.close()
-		return nil, errClosed
+		return errClosed
 	}
 	c.link, c.settings = got.link, got.settings
+	c.mu.Unlock()
 	l.close()
-	return got.link, nil
+	return nil
 }
 
 // Run executes a command; see component.Communicator.

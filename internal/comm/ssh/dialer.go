@@ -326,5 +326,6 @@ func (a *approach) attempt(ctx context.Context, w *readiness.Watch, p *pace) (*a
 	if c == nil {
 		c = &component.Connection{}
 	}
+	l.boot = f.boot
 	return &arrival{link: l, facts: f, settings: s, verdict: v, connection: c}, nil
 }

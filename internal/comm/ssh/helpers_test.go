@@ -4,6 +4,7 @@ package ssh_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +89,24 @@ func (l *log) waits() []string {
 	for _, e := range l.events {
 		if w, ok := e.(component.Waiting); ok {
 			out = append(out, w.For+": "+w.Detail)
+		}
+	}
+	return out
+}
+
+// all are the events so far.
+func (l *log) all() []component.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.events)
+}
+
+// ended are the waits that have ended.
+func (l *log) ended() []component.WaitEnded {
+	var out []component.WaitEnded
+	for _, e := range l.all() {
+		if w, ok := e.(component.WaitEnded); ok {
+			out = append(out, w)
 		}
 	}
 	return out

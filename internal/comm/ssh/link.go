@@ -28,6 +28,9 @@ type link struct {
 	conn   *watchedConn
 	// hostKey is what the machine has shown.
 	hostKey ssh.PublicKey
+	// boot names the start of the machine that the connection is to; empty
+	// when the machine does not tell.
+	boot string
 
 	down chan struct{} // closed when the connection has ended
 

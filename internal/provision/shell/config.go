@@ -84,7 +84,7 @@ func (provisioner) Schema() component.Schema {
 			component.Bool("binary", "Upload scripts byte for byte. By default CR LF line ends become LF."),
 			component.Bool("use_env_var_file", "Upload the environment variables as a file that the command reads."),
 			component.Bool("skip_clean", "Leave scripts on the machine."),
-			component.Bool("expect_disconnect", "A connection that is lost while a script runs is not an error, as when the script restarts the machine."),
+			component.Bool("expect_disconnect", "A connection that is lost while a script runs is not an error, as when the script restarts the machine. Over SSH, what comes next waits until the machine has restarted, which its boot id tells, or is found not to be going down; no pause is needed."),
 			component.Attribute{Name: "valid_exit_codes", Type: cty.List(cty.Number), Description: "Exit codes that mean success. Default 0. 2300218 stands for a lost connection."},
 			component.DurationAttr("start_retry_timeout", "", "How long to try again to upload and start a script, and the longest time without progress in one attempt. Default 5m."),
 			component.DurationAttr("pause_after", "", "Time to wait after the last script."),

@@ -38,6 +38,8 @@ type machine struct {
 	mu   sync.Mutex
 	runs []string // guarded by mu
 	puts []string // guarded by mu
+	// expected counts the restarts that were announced.
+	expected int
 }
 
 var posix = component.Caps{Run: true, Put: true, Get: true, Shell: component.POSIX, Transport: "test"}
@@ -98,6 +100,8 @@ func (m *machine) Put(ctx context.Context, dst string, src io.Reader, meta compo
 	}
 	return os.Chmod(dst, meta.Mode)
 }
+
+func (m *machine) ExpectRestart() { m.expected++ }
 
 func (m *machine) Get(context.Context, string, io.Writer) error     { return component.ErrUnsupported }
 func (m *machine) PutTree(context.Context, string, io.Reader) error { return component.ErrUnsupported }
@@ -467,10 +471,35 @@ func TestW33Disconnect(t *testing.T) {
 			if c.ok && len(b.m.runs) != 3 {
 				t.Errorf("%d commands, want the script and two attempts to remove it", len(b.m.runs))
 			}
+			if c.ok != (b.m.expected == 1) || b.m.expected > 1 {
+				t.Errorf("a restart was expected %d times", b.m.expected)
+			}
 			if !c.ok && !strings.Contains(err.Error(), "expect_disconnect") {
 				t.Errorf("no hint in %v", err)
 			}
 			b.clean()
+		})
+	}
+}
+
+// TestRestartThatIsNotSeenYet: a script that restarts the machine may end
+// before the connection does.
+func TestRestartThatIsNotSeenYet(t *testing.T) {
+	for name, c := range map[string]struct {
+		line   string
+		expect bool
+		want   int
+	}{
+		"expected":     {"true", true, 1},
+		"not expected": {"true", false, 0},
+		"failed":       {"exit 3", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, posix)
+			err := b.apply(map[string]cty.Value{"inline": strs(c.line), "expect_disconnect": cty.BoolVal(c.expect)})
+			if (err == nil) != (c.line == "true") || b.m.expected != c.want {
+				t.Errorf("a restart was expected %d times: %v", b.m.expected, err)
+			}
 		})
 	}
 }

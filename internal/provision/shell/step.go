@@ -53,6 +53,9 @@ func (s *step) runScript(ctx context.Context, t component.Target, src source, en
 	exit, err := s.start(ctx, t, src, env, at, single)
 	lost := errors.Is(err, component.ErrDisconnected) && context.Cause(ctx) == nil
 	accepted := lost && !isNotStarted(err) && s.acceptsDisconnect()
+	if accepted || err == nil && s.acceptsDisconnect() && slices.Contains(s.ValidExitCodes, exit.Code) {
+		expectRestart(t.Comm)
+	}
 	if !s.SkipClean && (err != nil || !single) {
 		must := accepted || err == nil && slices.Contains(s.ValidExitCodes, exit.Code)
 		if cleanErr := s.clean(ctx, t, at, must); cleanErr != nil {
@@ -70,6 +73,15 @@ func (s *step) runScript(ctx context.Context, t component.Target, src source, en
 		return s.exitError(exit)
 	}
 	return nil
+}
+
+// expectRestart makes what comes next wait for a machine that may be
+// restarting, although the script may have ended before anything is seen of
+// it.
+func expectRestart(c component.Communicator) {
+	if r, ok := c.(component.RestartAware); ok {
+		r.ExpectRestart()
+	}
 }
 
 func (s *step) exitError(exit component.Exit) error {
