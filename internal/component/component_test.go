@@ -127,6 +127,8 @@ func TestConnectionCheck(t *testing.T) {
 		{map[string]string{"communicator": "ssh", "ssh_certificate_file": "c"}, "Certificate without key"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b"}, "No credentials for the bastion"},
 		{map[string]string{"communicator": "ssh", "ssh_bastion_host": "b", "ssh_bastion_password": "p", "ssh_proxy_host": "x"}, "Conflicting settings"},
+		{map[string]string{"communicator": "ssh", "ssh_proxy_type": "http", "ssh_proxy_host": "x"}, ""},
+		{map[string]string{"communicator": "ssh", "ssh_proxy_type": "http"}, "Setting without effect"},
 		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "rsa", "temporary_key_pair_bits": "2048"}, ""},
 		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "dsa", "temporary_key_pair_bits": "1024"}, "Unusable key type"},
 		{map[string]string{"communicator": "ssh", "temporary_key_pair_type": "rsa", "temporary_key_pair_bits": "512"}, "Unusable key size"},

@@ -48,6 +48,7 @@ type Connection struct {
 	SSHBastionPrivateKeyFile string        `cty:"ssh_bastion_private_key_file"`
 	SSHBastionCertFile       string        `cty:"ssh_bastion_certificate_file"`
 	SSHFileTransferMethod    string        `cty:"ssh_file_transfer_method"`
+	SSHProxyType             string        `cty:"ssh_proxy_type"`
 	SSHProxyHost             string        `cty:"ssh_proxy_host"`
 	SSHProxyPort             int           `cty:"ssh_proxy_port"`
 	SSHProxyUsername         string        `cty:"ssh_proxy_username"`
@@ -82,6 +83,12 @@ const (
 	HostKeyStrict = "strict"
 	// HostKeyOff accepts any key, as Packer does.
 	HostKeyOff = "off"
+)
+
+// Values of ssh_proxy_type.
+const (
+	ProxySOCKS5 = "socks5"
+	ProxyHTTP   = "http"
 )
 
 // ConnectionAttributes describes Connection for a schema.
@@ -127,8 +134,9 @@ func ConnectionAttributes() []Attribute {
 		path(String("ssh_bastion_private_key_file", "Private key for the bastion. Default: the machine's.")),
 		path(String("ssh_bastion_certificate_file", "Certificate for the bastion's key.")),
 		{Name: "ssh_file_transfer_method", Type: cty.String, OneOf: []string{"scp", "sftp"}, Description: "How to copy files where the machine has no tar: scp (default) or sftp."},
-		String("ssh_proxy_host", "SOCKS5 proxy to connect through."),
-		Number("ssh_proxy_port", "Port of the proxy. Default 1080."),
+		{Name: "ssh_proxy_type", Type: cty.String, OneOf: []string{ProxySOCKS5, ProxyHTTP}, Description: "What ssh_proxy_host speaks: socks5 (default), or http for a proxy that connects by the CONNECT method."},
+		String("ssh_proxy_host", "Proxy to connect through."),
+		Number("ssh_proxy_port", "Port of the proxy. Default 1080, or 3128 for an HTTP proxy."),
 		String("ssh_proxy_username", "User for the proxy."),
 		secret(String("ssh_proxy_password", "Password for the proxy.")),
 		DurationAttr("ssh_keep_alive_interval", "", "Time between keep-alive messages; negative for none. Default 5s."),
@@ -174,6 +182,10 @@ func (c *Connection) Check(cfg cty.Value, transports ...string) diag.List {
 		}
 	}
 	conflict("ssh_bastion_host", "ssh_proxy_host")
+	if HasValue(cfg, "ssh_proxy_type") && !IsSet(cfg, "ssh_proxy_host") {
+		out = append(out, diag.WarnAt("ssh_proxy_type", "Setting without effect",
+			"There is no proxy. Set ssh_proxy_host, or remove ssh_proxy_type.")...)
+	}
 	if HasValue(cfg, "ssh_certificate_file") && !IsSet(cfg, "ssh_private_key_file") {
 		out = append(out, diag.At("ssh_certificate_file", "Certificate without key",
 			"ssh_certificate_file needs ssh_private_key_file, the key that was certified.")...)
@@ -253,7 +265,7 @@ func quoteAll(words []string) string {
 // communicator uses; false for one that Connection knows nothing of.
 func CommunicatorSchema(name string) (Schema, bool) {
 	about := map[string]string{
-		"ssh":   "Connects over SSH, directly, through a bastion host or through a SOCKS5 proxy. All commands and files go over one connection.",
+		"ssh":   "Connects over SSH, directly, through a bastion host or through a SOCKS5 or HTTP proxy. All commands and files go over one connection.",
 		"winrm": "Connects over WinRM, the remote management of Windows. Files travel through PowerShell, large ones through several remote shells at a time, and are compared by their SHA-256 sums.",
 		"none":  "Does not connect at all: there is no machine, or nothing to be done on it. Only local steps such as shell-local can be used.",
 	}

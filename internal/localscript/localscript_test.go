@@ -215,7 +215,7 @@ func TestLinuxPath(t *testing.T) {
 	}
 }
 
-// TestCancelEndsGrandchildren: a cancelled script and all that it started in
+// TestW12CancelEndsGrandchildren: a cancelled script and all that it started in
 // its group are gone when Run returns, also when they ignore the polite signal.
 func TestW12CancelEndsGrandchildren(t *testing.T) {
 	for name, line := range map[string]string{

@@ -237,9 +237,9 @@ func TestRefusedLogins(t *testing.T) {
 	}
 }
 
-// TestAttemptsAloneKeepTheTimeLimit: a machine that is never there is given
+// TestW37AttemptsAloneKeepTheTimeLimit: a machine that is never there is given
 // up after the default time, however many refusals would be accepted.
-func TestAttemptsAloneKeepTheTimeLimit(t *testing.T) {
+func TestW37AttemptsAloneKeepTheTimeLimit(t *testing.T) {
 	free := freeAddress(t)
 	a := hasty(t)
 	_, err := a.dial(t, at("127.0.0.1", free.Port, component.Connection{SSHHandshakeAttempts: 1 << 30}))

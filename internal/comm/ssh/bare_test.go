@@ -94,8 +94,8 @@ func emptyArchive() io.Reader {
 	return &out
 }
 
-// TestHostileMachine: names that a machine sends lead nowhere.
-func TestHostileMachine(t *testing.T) {
+// TestW45HostileMachine: names that a machine sends lead nowhere.
+func TestW45HostileMachine(t *testing.T) {
 	s := sshd.Start(t, sshd.Options{NoSFTP: true, Exec: func(c *sshd.Call) sshd.Status {
 		switch {
 		case strings.Contains(c.Line, "ingot-tar"):

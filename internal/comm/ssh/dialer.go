@@ -304,11 +304,12 @@ func (a *approach) attempt(ctx context.Context, w *readiness.Watch, p *pace) (*a
 	if err != nil {
 		return nil, final(err)
 	}
-	conn, err := a.route.open(ctx, s, w, min(p.left(), tcpLimit))
+	limit := p.handshakeLimit()
+	conn, err := a.route.open(ctx, s, w, limits{tcp: min(p.left(), tcpLimit), handshake: limit})
 	if err != nil {
 		return nil, err
 	}
-	limit := p.handshakeLimit()
+	limit = min(limit, p.left())
 	h := handshake{address: s.address, creds: &s.creds, verdict: v, settings: s, limit: limit, entered: w.Enter}
 	l, err := h.do(ctx, conn)
 	if err != nil {

@@ -40,9 +40,9 @@ func knownHosts(t testing.TB, name string, s *sshd.Server, k xssh.PublicKey) str
 	return name
 }
 
-// TestHostKeys goes through the settings with a right, a wrong and no key
+// TestW43HostKeys goes through the settings with a right, a wrong and no key
 // known from every source.
-func TestHostKeys(t *testing.T) {
+func TestW43HostKeys(t *testing.T) {
 	key, other := sshd.NewKey(t), sshd.NewKey(t)
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

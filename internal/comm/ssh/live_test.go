@@ -12,9 +12,9 @@ import (
 	"ingot/internal/testkit/live"
 )
 
-// TestCancelLeavesNothing: commands of all kinds are gone from an OpenSSH
+// TestW13CancelLeavesNothing: commands of all kinds are gone from an OpenSSH
 // server after they were cancelled.
-func TestCancelLeavesNothing(t *testing.T) {
+func TestW13CancelLeavesNothing(t *testing.T) {
 	host := liveHost(t)
 	c := dial(t, host)
 	marker := strings.ReplaceAll(strings.ToLower(t.Name()), "/", "") + "-" + strings.ReplaceAll(remoteDir(t, host), "/", "-")

@@ -19,7 +19,7 @@ import (
 	"ingot/internal/testkit/sshd"
 )
 
-func TestExitIsNeverMadeUp(t *testing.T) {
+func TestW31ExitIsNeverMadeUp(t *testing.T) {
 	s := sshd.Start(t, sshd.Options{Exec: func(c *sshd.Call) sshd.Status {
 		switch {
 		case strings.Contains(c.Line, "no status"):

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +26,7 @@ const tcpKeepAlive = 5 * time.Second
 // dialFunc opens a stream to an address.
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// route is the way to a machine: straight, through a SOCKS5 proxy or through
+// route is the way to a machine: straight, through a proxy or through
 // a bastion, whose connection it keeps.
 type route struct {
 	direct dialFunc
@@ -46,34 +48,58 @@ type settings struct {
 	keepAlive    time.Duration
 
 	proxyAddress string // empty for none
-	proxyAuth    *proxy.Auth
+	proxyHTTP    bool   // an HTTP proxy; otherwise SOCKS5
+	proxyLogin   *url.Userinfo
 
 	bastionAddress string // empty for none
 	bastionCreds   credentials
 	bastionKeys    *hostKeys
 }
 
+// limits are how long the parts of one attempt may take.
+type limits struct {
+	tcp, handshake time.Duration
+}
+
 // open makes a stream to the machine's SSH port.
-func (t *route) open(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (net.Conn, error) {
+func (t *route) open(ctx context.Context, s *settings, w *readiness.Watch, limits limits) (net.Conn, error) {
 	switch {
 	case s.bastionAddress != "":
-		return t.throughBastion(ctx, s, w, limit)
+		return t.throughBastion(ctx, s, w, limits)
 	case s.proxyAddress != "":
 		w.Enter(stageTCP)
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("proxy "+s.proxyAddress, limit))
+		ctx, cancel := context.WithTimeoutCause(ctx, limits.tcp, errSlow("proxy "+s.proxyAddress, limits.tcp))
 		defer cancel()
-		d, err := proxy.SOCKS5("tcp", s.proxyAddress, s.proxyAuth, forward{t.direct})
-		if err != nil {
-			return nil, fmt.Errorf("ssh: proxy %s: %w", s.proxyAddress, err)
-		}
-		c, err := d.(proxy.ContextDialer).DialContext(ctx, "tcp", s.address)
+		c, err := t.throughProxy(ctx, s)
 		return c, because(ctx, err)
 	}
 	w.Enter(stageTCP)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address, limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.tcp, errSlow("connecting to "+s.address, limits.tcp))
 	defer cancel()
 	c, err := t.direct(ctx, "tcp", s.address)
 	return c, because(ctx, err)
+}
+
+// throughProxy makes a stream to the machine through the proxy.
+func (t *route) throughProxy(ctx context.Context, s *settings) (net.Conn, error) {
+	if s.proxyHTTP {
+		return throughHTTP(ctx, t.direct, s.proxyAddress, s.proxyLogin, s.address)
+	}
+	var auth *proxy.Auth
+	if s.proxyLogin != nil {
+		password, _ := s.proxyLogin.Password()
+		auth = &proxy.Auth{User: s.proxyLogin.Username(), Password: password}
+	}
+	d, err := proxy.SOCKS5("tcp", s.proxyAddress, auth, forward{t.direct})
+	if err != nil {
+		return nil, fmt.Errorf("ssh: proxy %s: %w", s.proxyAddress, err)
+	}
+	c, err := d.(proxy.ContextDialer).DialContext(ctx, "tcp", s.address)
+	if err != nil && (strings.HasSuffix(err.Error(), "authentication failed") || strings.HasSuffix(err.Error(), "no acceptable authentication methods")) {
+		// The library has no better way to tell. It will not change its mind.
+		return nil, final(fmt.Errorf("ssh: the SOCKS5 proxy %s does not accept ssh_proxy_username and ssh_proxy_password: %w", s.proxyAddress, err))
+	}
+	return c, err
 }
 
 // forward adapts a dialFunc to what the proxy package asks for.
@@ -89,13 +115,13 @@ func (f forward) DialContext(ctx context.Context, network, address string) (net.
 
 // throughBastion connects to the bastion, unless there is a connection
 // already, and from there to the machine.
-func (t *route) throughBastion(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (net.Conn, error) {
-	b, err := t.reachBastion(ctx, s, w, limit)
+func (t *route) throughBastion(ctx context.Context, s *settings, w *readiness.Watch, limits limits) (net.Conn, error) {
+	b, err := t.reachBastion(ctx, s, w, limits)
 	if err != nil {
 		return nil, err
 	}
 	w.Enter(stageTCP)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to "+s.address+" from the bastion", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limits.tcp, errSlow("connecting to "+s.address+" from the bastion", limits.tcp))
 	defer cancel()
 	c, err := b.client.DialContext(ctx, "tcp", s.address)
 	if err != nil {
@@ -108,7 +134,7 @@ func (t *route) throughBastion(ctx context.Context, s *settings, w *readiness.Wa
 	return c, nil
 }
 
-func (t *route) reachBastion(ctx context.Context, s *settings, w *readiness.Watch, limit time.Duration) (*link, error) {
+func (t *route) reachBastion(ctx context.Context, s *settings, w *readiness.Watch, limits limits) (*link, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.bastion != nil && t.bastion.alive() {
@@ -119,7 +145,7 @@ func (t *route) reachBastion(ctx context.Context, s *settings, w *readiness.Watc
 	if err != nil {
 		return nil, final(err)
 	}
-	tcp, cancel := context.WithTimeoutCause(ctx, limit, errSlow("connecting to the bastion "+s.bastionAddress, limit))
+	tcp, cancel := context.WithTimeoutCause(ctx, limits.tcp, errSlow("connecting to the bastion "+s.bastionAddress, limits.tcp))
 	conn, err := t.direct(tcp, "tcp", s.bastionAddress)
 	err = because(tcp, err)
 	cancel()
@@ -127,6 +153,7 @@ func (t *route) reachBastion(ctx context.Context, s *settings, w *readiness.Watc
 		return nil, err
 	}
 	// A person may have to type something.
+	limit := limits.handshake
 	if s.bastionCreds.ask != nil {
 		limit = max(limit, 2*time.Minute)
 	}
@@ -239,12 +266,16 @@ func (d *dialer) configure(r component.Run, e component.Endpoint, pins *pins) (*
 
 func (s *settings) throughProxy(c *component.Connection) {
 	port := c.SSHProxyPort
-	if port == 0 {
+	s.proxyHTTP = c.SSHProxyType == component.ProxyHTTP
+	switch {
+	case port == 0 && s.proxyHTTP:
+		port = 3128
+	case port == 0:
 		port = 1080
 	}
 	s.proxyAddress = joinHostPort(c.SSHProxyHost, port)
 	if c.SSHProxyUsername != "" || c.SSHProxyPassword != "" {
-		s.proxyAuth = &proxy.Auth{User: c.SSHProxyUsername, Password: c.SSHProxyPassword}
+		s.proxyLogin = url.UserPassword(c.SSHProxyUsername, c.SSHProxyPassword)
 	}
 }
 

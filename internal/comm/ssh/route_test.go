@@ -118,8 +118,8 @@ func TestBastionHostKey(t *testing.T) {
 	}
 }
 
-// TestSilentBastion: nothing waits for ever.
-func TestSilentBastion(t *testing.T) {
+// TestW9SilentBastion: nothing waits for ever.
+func TestW9SilentBastion(t *testing.T) {
 	b := sshd.Start(t, sshd.Options{Connected: func(int, net.Conn) bool { return false }})
 	s := sshd.Start(t, sshd.Options{})
 	_, err := patient(t).dial(t, to(s, through(b, component.Connection{SSHTimeout: 300 * time.Millisecond})))
@@ -255,11 +255,11 @@ func TestProxy(t *testing.T) {
 	}
 	t.Run("wrong password", func(t *testing.T) {
 		addr := (&socks{user: "u", password: "p"}).start(t)
-		_, err := hasty(t).dial(t, to(s, component.Connection{SSHTimeout: time.Second, SSHProxyHost: "127.0.0.1", SSHProxyPort: addr.Port, SSHProxyUsername: "u", SSHProxyPassword: "wrong"}))
+		_, err := hasty(t).dial(t, to(s, component.Connection{SSHProxyHost: "127.0.0.1", SSHProxyPort: addr.Port, SSHProxyUsername: "u", SSHProxyPassword: "wrong"}))
 		if err == nil {
 			t.Fatal("no error")
 		}
-		contains(t, err.Error(), "tcp", "authentication failed")
+		contains(t, err.Error(), "ssh_proxy_username", "authentication failed")
 	})
 }
 

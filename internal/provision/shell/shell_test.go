@@ -591,7 +591,7 @@ func TestW33RefusedUpload(t *testing.T) {
 
 func isDisconnect(err error) bool { return errors.Is(err, component.ErrDisconnected) }
 
-// TestHungStart: a machine that takes the script and says nothing does not
+// TestW15HungStart: a machine that takes the script and says nothing does not
 // hold the build for ever.
 func TestW15HungStart(t *testing.T) {
 	b := newBench(t, posix)
