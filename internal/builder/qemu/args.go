@@ -19,6 +19,8 @@ type launch struct {
 	// hostPort is the port of this computer that is forwarded to the machine; 0
 	// for none. guestPort is the machine's.
 	hostPort, guestPort int
+	// mac is the machine's hardware address; empty for QEMU's own choice.
+	mac string
 	// userQMP is the path of the socket for the user's own commands; empty for
 	// none.
 	userQMP string
@@ -259,6 +261,9 @@ func (p *plan) networkOptions(given options, hw *hardware, l launch) options {
 		o.add("netdev", "user,id=%s", netID)
 	}
 	device := fmt.Sprintf("%s,netdev=%s", p.NetDevice, netID)
+	if l.mac != "" {
+		device += ",mac=" + l.mac
+	}
 	if p.skipsNetworkBoot(given, hw) {
 		device += ",romfile="
 	}

@@ -25,7 +25,7 @@ func (p *plan) check(cfg cty.Value) diag.List {
 	out = append(out, p.httpSettings.Check()...)
 	for _, check := range []func(cty.Value) diag.List{
 		p.checkLogin, p.checkNumbers, p.checkProcessors, p.checkQemuArgs, p.checkSizes, p.checkDisks, p.checkNames,
-		p.checkFirmware, p.checkTPM, p.checkDisplay, p.checkVNC, p.checkNetwork, p.checkBoot, p.checkShutdown,
+		p.checkFirmware, p.checkTPM, p.checkDisplay, p.checkVNC, p.checkNetwork, p.checkForwarding, p.checkBoot, p.checkShutdown,
 	} {
 		out = append(out, check(cfg)...)
 	}
@@ -377,6 +377,24 @@ func (p *plan) checkNetwork(cfg cty.Value) diag.List {
 		out = append(out, pointless(cfg, "with communicator = \"none\" no port is forwarded", ports...)...)
 	}
 	return out
+}
+
+// checkForwarding warns of a network of the template's own to which no port is
+// forwarded.
+func (p *plan) checkForwarding(cfg cty.Value) diag.List {
+	for _, name := range []string{"qemuargs", "communicator", "skip_nat_mapping", "net_bridge"} {
+		if !component.Known(cfg, name) {
+			return nil
+		}
+	}
+	own := func(a []string) bool {
+		return len(a) > 0 && slices.Contains([]string{"netdev", "nic", "net"}, strings.TrimLeft(a[0], "-"))
+	}
+	forwarded := func(a []string) bool { return strings.Contains(strings.Join(a, ""), "HostPort") }
+	if !p.forwards() || !slices.ContainsFunc(p.QemuArgs, own) || slices.ContainsFunc(p.QemuArgs, forwarded) {
+		return nil
+	}
+	return diag.WarnAt("qemuargs", "No port is forwarded", "The network in qemuargs takes the place of the builder's, which forwards a port to the machine. Add \"hostfwd=tcp:127.0.0.1:{{.HostPort}}-:%d\" to it, or set skip_nat_mapping when the machine is reached in another way.", p.guestPort())
 }
 
 // checkBoot reads what is typed, with stand-ins for what is known only later.

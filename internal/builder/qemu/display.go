@@ -11,6 +11,9 @@ import (
 	"ingot/internal/component"
 )
 
+// defaultDisplay is the window that is opened unless the template says which.
+const defaultDisplay = "gtk"
+
 // chooseDisplay returns the value of -display; empty passes none.
 func (p *plan) chooseDisplay(r component.Run, getenv func(string) string) string {
 	switch {
@@ -26,7 +29,7 @@ func (p *plan) chooseDisplay(r component.Run, getenv func(string) string) string
 		r.Say("There is no screen to open a window on, so the machine runs without one, as with headless = true")
 		return "none"
 	}
-	return "gtk"
+	return defaultDisplay
 }
 
 // showScreen tells where the machine's screen can be seen, and sets the password

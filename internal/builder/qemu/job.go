@@ -145,10 +145,6 @@ func (p *plan) httpIP(hw *hardware) string {
 
 // Boot implements component.Job.
 func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, error) {
-	p := j.plan
-	if err := p.startTPM(ctx, r, &j.hw); err != nil {
-		return nil, err
-	}
 	m, err := j.start(ctx, r)
 	if err != nil {
 		return nil, err
@@ -160,14 +156,16 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	return m, m.typeCommand(ctx, r, m.fields)
 }
 
-// start starts QEMU, again with another port as long as somebody else was faster
-// to take the one to forward.
+// start starts QEMU, once more when something was in the way that need not be.
 func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
 	p := j.plan
 	name := p.vmName(r.Template.BuildName)
-	m := &machine{plan: p, hw: &j.hw, name: name, conn: &j.conn, accelerator: j.accelerator}
+	m := &machine{plan: p, hw: &j.hw, name: name, conn: &j.conn}
 	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort()}
 	l.display = p.chooseDisplay(r, os.Getenv)
+	if p.NetBridge != "" {
+		l.mac = randomMAC()
+	}
 	var err error
 	if p.QMPEnable {
 		if l.userQMP, err = j.userSocket(r); err != nil {
@@ -183,17 +181,30 @@ func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
 			}
 			m.port = l.hostPort
 		}
-		l.fields = j.fields(r, l)
-		m.fields = l.fields
+		m.fields = j.fields(r, l)
+		l.fields = m.fields
+		// It ends with the QEMU that it was started for.
+		if err := p.startTPM(ctx, r, &j.hw); err != nil {
+			return nil, err
+		}
 		m.emulator, err = startEmulator(ctx, r, j.binary, func(qmp, console string) ([]string, error) {
 			l.qmp, l.console = qmp, console
 			return p.commandLine(&j.hw, l)
 		})
 		var failed *failedError
-		if errors.As(err, &failed) && p.forwards() && portWasTaken(failed.said) {
-			continue
+		switch {
+		case err == nil:
+			return m, nil
+		case !errors.As(err, &failed):
+			return nil, err
+		case p.forwards() && portWasTaken(failed.said):
+			// Somebody else was faster to take it.
+		case p.Display == "" && l.display == defaultDisplay && strings.Contains(failed.said, defaultDisplay):
+			r.Say("QEMU cannot open a window here, so the machine runs without one: " + failed.said)
+			l.display = "none"
+		default:
+			return nil, err
 		}
-		return m, err
 	}
 }
 

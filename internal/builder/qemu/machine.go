@@ -28,8 +28,6 @@ type machine struct {
 	port int
 	// fields are what the actions in boot_command can name.
 	fields map[string]string
-	// accelerator is QEMU's name of it.
-	accelerator string
 }
 
 var (

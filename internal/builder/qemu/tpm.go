@@ -35,10 +35,11 @@ func (p *plan) startTPM(ctx context.Context, r component.Run, hw *hardware) erro
 		return err
 	}
 	state := filepath.Join(hw.dir, "tpm")
-	if err := os.Mkdir(state, 0o700); err != nil {
+	socket := filepath.Join(hw.dir, "tpm.sock")
+	// There may have been one before, for a QEMU that did not start.
+	if err := errors.Join(os.RemoveAll(state), os.RemoveAll(socket), os.Mkdir(state, 0o700)); err != nil {
 		return fmt.Errorf("vtpm: %w", err)
 	}
-	socket := filepath.Join(hw.dir, "tpm.sock")
 	if len(socket) > maxSocketPath {
 		return fmt.Errorf("vtpm: the path of a socket has at most %d characters, %s has %d: set TMPDIR to a shorter path", maxSocketPath, socket, len(socket))
 	}
