@@ -111,6 +111,17 @@ func Boot(t testing.TB, env live.Env, o Options) *Guest {
 	return g
 }
 
+// Debian returns the options that boot the environment's Debian system, which
+// [Boot] takes a minute or two for.
+func Debian(t testing.TB, env live.Env) Options {
+	t.Helper()
+	debian := live.RequireDebianGuest(t, env)
+	return Options{
+		Disk: debian.Disk, Memory: 512, CPUs: 2, Ready: "login: ", Wait: 2 * DefaultWait,
+		Login: Login{HostKey: debian.HostKey},
+	}
+}
+
 // Check boots an overlay of an image the test made, runs a command in it as the
 // environment's guest's root, and returns what it printed. The test fails when
 // the guest does not answer or the command does.

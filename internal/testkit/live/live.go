@@ -67,6 +67,9 @@ type Env struct {
 	// Guest is a small virtual machine for QEMU. It is nil on systems that have
 	// no kernel package to make it of; see [RequireGuest].
 	Guest *Guest `json:"guest"`
+
+	// Scripts is the folder of the scripts that made all this.
+	Scripts string `json:"scripts"`
 }
 
 // SSHHost is an SSH server and an unprivileged account on it, whose shell is
@@ -89,21 +92,6 @@ func (h SSHHost) Addr() string { return net.JoinHostPort(h.Host, strconv.Itoa(h.
 
 // DockerSocket returns the path of the Docker engine's socket.
 func (e Env) DockerSocket() string { return strings.TrimPrefix(e.DockerHost, "unix://") }
-
-// RequireGuest returns the virtual machine's files and skips the test where
-// there are none. With INGOT_LIVE=require it fails it.
-func RequireGuest(t testing.TB, env Env) Guest {
-	t.Helper()
-	if env.Guest != nil {
-		return *env.Guest
-	}
-	const why = "there is no virtual machine: test/env/guest makes one where Debian's linux-image-cloud-amd64 can be had"
-	if os.Getenv("INGOT_LIVE") == "require" {
-		t.Fatalf("INGOT_LIVE=require and %s", why)
-	}
-	t.Skipf("SKIPPED LIVE TEST %s: %s", t.Name(), why)
-	return Guest{}
-}
 
 // Require returns the running test engines. When they are not up it skips the
 // test and says how to start them.
