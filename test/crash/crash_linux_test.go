@@ -37,6 +37,13 @@ type subject struct {
 	calls []string
 	// results are the files that a run makes in the folder of the template.
 	results []string
+	// whole are those of the results that may be there only when the run had
+	// given them to the user: others are found in the traces.
+	whole []string
+	// files are written beside the template.
+	files map[string][]byte
+	// programs are what has to be installed.
+	programs []string
 }
 
 // backgroundStep has processes on this machine: one that the script waits
@@ -89,6 +96,54 @@ build {
 }
 `
 
+// qemuTemplate has a machine with a TPM, a CD and two disks, which switches itself
+// off.
+const qemuTemplate = `
+variable "mark" {}
+source "qemu" "crash" {
+  iso_url              = "off.img"
+  iso_checksum         = "none"
+  disk_image           = true
+  disk_size            = "4M"
+  disk_additional_size = ["1M"]
+  accelerator          = "tcg"
+  memory               = 32
+  headless             = true
+  vtpm                 = true
+  communicator         = "none"
+  cd_content           = { "answers" = "yes" }
+  http_content         = { "/answers" = "yes" }
+}
+build {
+  sources = ["qemu.crash"]
+` + backgroundStep + `
+  post-processor "manifest" {}
+}
+`
+
+// offDisk is a disk whose boot sector waits for half a second and then switches
+// the machine off.
+func offDisk() []byte {
+	disk := make([]byte, 1<<20)
+	copy(disk, []byte{
+		0x31, 0xc0, // xor ax, ax
+		0x8e, 0xd8, // mov ds, ax
+		0xfb,                   // sti
+		0x8b, 0x1e, 0x6c, 0x04, // mov bx, [0x46c]: ticks, of which 18 make a second
+		0x83, 0xc3, 0x09, // add bx, 9
+		0xf4,             // wait: hlt
+		0xa1, 0x6c, 0x04, // mov ax, [0x46c]
+		0x39, 0xd8, // cmp ax, bx
+		0x75, 0xf8, // jne wait
+		0xba, 0x04, 0x06, // mov dx, 0x604
+		0xb8, 0x00, 0x20, // mov ax, 0x2000
+		0xef,             // out dx, ax: off
+		0xf4, 0xeb, 0xfd, // halt for ever
+	})
+	disk[510], disk[511] = 0x55, 0xaa
+	return disk
+}
+
 func subjects(env live.Env) []subject {
 	all := []string{"journal.create", "journal.before", "journal.after", "journal.remove"}
 	oci := subject{
@@ -116,6 +171,16 @@ func subjects(env live.Env) []subject {
 		},
 		oci,
 		cached,
+		{
+			name:     "qemu",
+			points:   []string{"journal.create", "journal.before", "journal.after", "journal.remove"},
+			template: qemuTemplate,
+			results:  []string{"output-crash", "packer-manifest.json"},
+			whole:    []string{"output-crash"},
+			sees:     []string{"file", "process"},
+			files:    map[string][]byte{"off.img": offDisk()},
+			programs: []string{"qemu-system-x86_64", "qemu-img", "swtpm"},
+		},
 	}
 }
 
@@ -129,6 +194,7 @@ func TestCrash(t *testing.T) {
 	program := buildProgram(t)
 	for _, s := range subjects(env) {
 		t.Run(s.name, func(t *testing.T) {
+			live.RequirePrograms(t, s.programs...)
 			c := newCampaign(t, env, program, s)
 			full := c.completeRun()
 			for _, point := range s.points {

@@ -63,6 +63,9 @@ func (c *campaign) newWorld(t *testing.T) *world {
 		copyTree(t, c.cache, w.path("cache"))
 	}
 	write(t, w.path("work/template.pkr.hcl"), c.subject.template)
+	for name, data := range c.subject.files {
+		write(t, w.path("work/"+name), string(data))
+	}
 	w.neighbours = []string{
 		w.path("tmp/" + foreignToken), w.path("work/.ingot-part-foreign"), w.path("cache/oci/tmp/oci-" + foreignToken),
 	}
@@ -187,18 +190,18 @@ func (w *world) openAndKept() string {
 		}
 		held = append(held, name)
 	}
-	w.kept = w.keptImages(states[0].Run.ID)
+	w.kept = w.keptResults(states[0].Run.ID)
 	return fmt.Sprintf("[%s] kept %d", strings.Join(held, " "), len(w.kept))
 }
 
-// keptImages lists the images of which the journal says that they belong to
-// the user.
-func (w *world) keptImages(run string) []string {
+// keptResults lists the images and folders of which the journal says that they
+// belong to the user.
+func (w *world) keptResults(run string) []string {
 	text, err := os.ReadFile(w.path("state/runs/" + run + "/journal.jsonl"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	images, ids := map[uint64]bool{}, map[uint64]string{}
+	results, ids := map[uint64]bool{}, map[uint64]string{}
 	var kept []string
 	for line := range strings.Lines(string(text)) {
 		_, record, _ := strings.Cut(line, " ")
@@ -208,11 +211,11 @@ func (w *world) keptImages(run string) []string {
 		}
 		switch r.Type {
 		case journal.Intent:
-			images[r.Lease] = r.Resource.Kind == "docker.image"
+			results[r.Lease] = r.Resource.Kind == "docker.image" || r.Resource.Kind == "file.dir"
 		case journal.Made:
 			ids[r.Lease] = r.ID
 		case journal.Kept:
-			if images[r.Lease] {
+			if results[r.Lease] {
 				kept = append(kept, ids[r.Lease])
 			}
 		}
@@ -331,15 +334,22 @@ func (w *world) strangers(dir string) []string {
 		w.t.Fatal(err)
 	}
 	expected := append([]string{"template.pkr.hcl", "packer-manifest.json.lock"}, w.c.subject.results...)
+	expected = slices.AppendSeq(expected, maps.Keys(w.c.subject.files))
 	var out []string
 	for _, e := range entries {
 		path := filepath.Join(w.path(dir), e.Name())
-		if slices.Contains(w.neighbours, path) || dir == "work" && slices.Contains(expected, e.Name()) {
+		if slices.Contains(w.neighbours, path) || dir == "work" && slices.Contains(expected, e.Name()) && w.mayBe(e.Name()) {
 			continue
 		}
 		out = append(out, e.Name())
 	}
 	return out
+}
+
+// mayBe says that a result may be there now: those that appear while they are made
+// have to be gone unless they belong to the user.
+func (w *world) mayBe(result string) bool {
+	return !slices.Contains(w.c.subject.whole, result) || w.complete || slices.Contains(w.kept, w.path("work/"+result))
 }
 
 // checkResults looks for the files of a build that succeeded.

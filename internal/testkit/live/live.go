@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,6 +93,21 @@ func (h SSHHost) Addr() string { return net.JoinHostPort(h.Host, strconv.Itoa(h.
 
 // DockerSocket returns the path of the Docker engine's socket.
 func (e Env) DockerSocket() string { return strings.TrimPrefix(e.DockerHost, "unix://") }
+
+// RequirePrograms skips the test where a program is not installed. With
+// INGOT_LIVE=require it fails it.
+func RequirePrograms(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err == nil {
+			continue
+		}
+		if os.Getenv("INGOT_LIVE") == "require" {
+			t.Fatalf("INGOT_LIVE=require and %s is not installed", name)
+		}
+		t.Skipf("SKIPPED LIVE TEST %s: %s is not installed", t.Name(), name)
+	}
+}
 
 // Require returns the running test engines. When they are not up it skips the
 // test and says how to start them.
