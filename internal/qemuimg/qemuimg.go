@@ -140,12 +140,14 @@ type Conversion struct {
 	Backing Backing
 	// Args are further arguments.
 	Args []string
-	// Label is shown with the progress.
+	// Label is shown with the progress, and Size as what there is to copy, in
+	// bytes; 0 when that is not known.
 	Label string
+	Size  int64
 }
 
 // Convert copies an image with all that it refers to; what is at the target's path
-// is replaced. Progress is told with the Events of the run, in percent of the copy.
+// is replaced. Progress is told with the Events of the run.
 func (t Tool) Convert(ctx context.Context, r component.Run, c Conversion) error {
 	args := []string{"convert", "-p", "-f", c.FromFormat, "-O", c.ToFormat}
 	if c.Compress {
@@ -156,7 +158,7 @@ func (t Tool) Convert(ctx context.Context, r component.Run, c Conversion) error 
 	}
 	args = append(append(args, c.Args...), "--", c.From, c.To)
 	p := &progress{report: func(percent int64, finished bool) {
-		r.Emit(component.Progress{ID: c.To, Label: c.Label, Done: percent, Total: 100, Finished: finished})
+		r.Emit(component.Progress{ID: c.To, Label: c.Label, Done: c.Size / 100 * percent, Total: c.total(), Finished: finished})
 	}}
 	_, err := t.run(ctx, r, p, args...)
 	p.end()
@@ -164,6 +166,14 @@ func (t Tool) Convert(ctx context.Context, r component.Run, c Conversion) error 
 		return fmt.Errorf("convert the disk %s to %s: %w", c.From, c.To, err)
 	}
 	return nil
+}
+
+// total is Size, so that whole percents of it add up.
+func (c Conversion) total() int64 {
+	if c.Size < 100 {
+		return -1
+	}
+	return c.Size / 100 * 100
 }
 
 // run runs qemu-img and returns what it prints, which goes to progress instead

@@ -135,7 +135,7 @@ func TestImages(t *testing.T) {
 		{ToFormat: "raw"},
 		{ToFormat: "qcow2", Backing: base},
 	} {
-		c.From, c.FromFormat, c.To = at("over.qcow2"), "qcow2", at("copy")
+		c.From, c.FromFormat, c.To, c.Size = at("over.qcow2"), "qcow2", at("copy"), 1234
 		if err := img.Convert(ctx, r, c); err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestImages(t *testing.T) {
 	}
 	finished := 0
 	for _, e := range events.All() {
-		if p, ok := e.(component.Progress); ok && p.Finished && p.Done == 100 {
+		if p, ok := e.(component.Progress); ok && p.Finished && p.Done == 1200 && p.Total == 1200 {
 			finished++
 		}
 	}

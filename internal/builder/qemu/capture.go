@@ -24,7 +24,11 @@ const producer = "transcend.qemu"
 // wrong, so that no half of an image is ever taken for a whole one.
 func (p *plan) capture(ctx context.Context, r component.Run, hw *hardware, accelerator string, out *output) (*component.Artifact, error) {
 	for i, d := range hw.disks {
-		if err := p.finishDisk(ctx, r, d, i == 0, out); err != nil {
+		image := ""
+		if i == 0 && p.overlays() {
+			image = hw.image
+		}
+		if err := p.finishDisk(ctx, r, d, image, out); err != nil {
 			return nil, err
 		}
 	}
@@ -50,22 +54,22 @@ func (p *plan) capture(ctx context.Context, r component.Run, hw *hardware, accel
 }
 
 // copies reports whether a disk is copied when the machine is off.
-func (p *plan) copies(system bool) bool {
+func (p *plan) copies(refers bool) bool {
 	switch {
 	case p.Format != "qcow2":
 		return false // a raw image has no blocks to leave out but those of its holes
 	case p.DiskCompression:
 		return true
-	case p.UseBackingFile && system:
+	case p.UseBackingFile && refers:
 		return false // there is not more in it than what differs from the image
 	}
 	return !p.SkipCompaction
 }
 
 // finishDisk puts a copy in a disk's place when one is wanted, and brings it to
-// the storage.
-func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, system bool, out *output) error {
-	if !p.copies(system) {
+// the storage. image is what the disk refers to, if it does.
+func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, image string, out *output) error {
+	if !p.copies(image != "") {
 		return syncFile(d.path)
 	}
 	img, err := qemuimg.Find()
@@ -76,13 +80,11 @@ func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, system b
 	if p.DiskCompression {
 		doing = "Compressing"
 	}
-	label := doing + " " + filepath.Base(d.path)
-	r.Say(label)
 	c := qemuimg.Conversion{
 		From: d.path, FromFormat: d.format, To: out.file(".ingot-part-" + filepath.Base(d.path)), ToFormat: p.Format,
-		Compress: p.DiskCompression, Args: p.QemuImgArgs.Convert, Label: label,
+		Compress: p.DiskCompression, Args: p.QemuImgArgs.Convert, Label: doing + " " + filepath.Base(d.path), Size: stored(d.path) + stored(image),
 	}
-	if p.UseBackingFile && system {
+	if p.UseBackingFile && image != "" {
 		info, err := img.Info(ctx, r, d.path)
 		if err != nil {
 			return err
@@ -96,6 +98,15 @@ func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, system b
 		return err
 	}
 	return os.Rename(c.To, d.path)
+}
+
+// stored is how much a local file holds, as far as that is known.
+func stored(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 func syncFile(path string) error {

@@ -152,7 +152,7 @@ func (m *diskMaker) copy(ctx context.Context, image qemuimg.Backing, origin qemu
 	}
 	return m.img.Convert(ctx, m.run, qemuimg.Conversion{
 		From: image.Image, FromFormat: image.Format, To: d.path, ToFormat: d.format,
-		Args: m.plan.QemuImgArgs.Convert, Label: "Copying " + filepath.Base(image.Image),
+		Args: m.plan.QemuImgArgs.Convert, Label: filepath.Base(image.Image), Size: stored(image.Image),
 	})
 }
 

@@ -307,7 +307,7 @@ func TestInterruptedCapture(t *testing.T) {
 	stop := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	b.run.Events = component.SinkFunc(func(e component.Event) {
-		if m, ok := e.(component.Message); ok && strings.HasPrefix(m.Text, "Compacting") {
+		if m, ok := e.(component.Progress); ok && strings.HasPrefix(m.Label, "Compacting") {
 			cancel(stop)
 		}
 	})
