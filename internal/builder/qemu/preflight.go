@@ -1,10 +1,15 @@
 package qemu
 
 import (
+	"context"
+
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/qemuimg"
 )
+
+// Preflight implements component.Preflighter.
+func (j *job) Preflight(_ context.Context, r component.Run) diag.List { return j.plan.preflight(r) }
 
 // preflight finds what is missing on this computer, or in the way, before anything
 // is downloaded.
@@ -15,6 +20,8 @@ func (p *plan) preflight(r component.Run) diag.List {
 			out = append(out, diag.At(attribute, summary, "%s.", err)...)
 		}
 	}
+	_, err := findBinary(p.QemuBinary)
+	fail("qemu_binary", "QEMU is missing", err)
 	if _, err := qemuimg.Find(); err != nil {
 		out = append(out, diag.Errorf("A program is missing", "%s.", err)...)
 	}
