@@ -96,26 +96,24 @@ build {
 }
 `
 
-// qemuTemplate has a machine with a TPM, a CD and two disks, which switches itself
-// off.
+// qemuTemplate has a machine with a TPM and a CD, which switches itself off.
 const qemuTemplate = `
 variable "mark" {}
 source "qemu" "crash" {
-  iso_url              = "off.img"
-  iso_checksum         = "none"
-  disk_image           = true
-  disk_size            = "4M"
-  disk_additional_size = ["1M"]
-  accelerator          = "tcg"
-  memory               = 32
-  headless             = true
-  vtpm                 = true
-  communicator         = "none"
-  cd_content           = { "answers" = "yes" }
-  http_content         = { "/answers" = "yes" }
+  iso_url      = "off.img"
+  iso_checksum = "none"
+  disk_image   = true
+  disk_size    = "4M"
+  accelerator  = "tcg"
+  memory       = 32
+  headless     = true
+  vtpm         = true
+  communicator = "none"
+  cd_content   = { "answers" = "yes" }
+  http_content = { "/answers" = "yes" }
 }
 build {
-  sources = ["qemu.crash"]
+  sources      = ["qemu.crash"]
 ` + backgroundStep + `
   post-processor "manifest" {}
 }

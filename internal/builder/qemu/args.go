@@ -204,35 +204,34 @@ type storage struct {
 
 func (s *storage) disk(n int, d disk) {
 	p := s.p
-	drive := fmt.Sprintf("file=%s,%%s,id=%s%d,format=%s,cache=%s,discard=%s", escape(d.path), driveID, n, d.format, p.DiskCache, p.DiskDiscard)
+	id := fmt.Sprintf("%s%d", driveID, n)
+	drive := fmt.Sprintf("id=%s,format=%s,cache=%s,discard=%s", id, d.format, p.DiskCache, p.DiskDiscard)
 	if p.DiskDetectZeroes != "off" {
 		drive += ",detect-zeroes=" + p.DiskDetectZeroes
 	}
-	s.attach(p.DiskInterface, drive, fmt.Sprintf("%s%d", driveID, n), false)
+	s.attach(p.DiskInterface, d.path, drive, id, false)
 }
 
 func (s *storage) cd(n int, path string) {
 	id := fmt.Sprintf("%s%d", cdID, n)
-	drive := fmt.Sprintf("file=%s,%%s,id=%s,media=cdrom,readonly=on", escape(path), id)
-	s.attach(s.p.CDROMInterface, drive, id, true)
+	s.attach(s.p.CDROMInterface, path, fmt.Sprintf("id=%s,media=cdrom,readonly=on", id), id, true)
 }
 
-// attach adds a drive, whose interface is still to be filled in, with the device
-// that it needs.
-func (s *storage) attach(iface, drive, id string, cd bool) {
+// attach adds a drive with the device that it needs.
+func (s *storage) attach(iface, path, drive, id string, cd bool) {
 	kind := "hd"
 	if cd {
 		kind = "cd"
 	}
 	switch iface {
 	case "":
-		s.add("drive", "%s", strings.Replace(drive, "%s,", "", 1))
+		s.add("drive", "file=%s,%s", escape(path), drive)
 		return
 	case "virtio", "ide":
-		s.add("drive", drive, "if="+iface)
+		s.add("drive", "file=%s,if=%s,%s", escape(path), iface, drive)
 		return
 	}
-	s.add("drive", drive, "if=none")
+	s.add("drive", "file=%s,if=none,%s", escape(path), drive)
 	switch iface {
 	case "scsi", "virtio-scsi":
 		if s.scsi++; s.scsi == 1 {
