@@ -113,7 +113,7 @@ source "qemu" "crash" {
   http_content = { "/answers" = "yes" }
 }
 build {
-  sources      = ["qemu.crash"]
+  sources = ["qemu.crash"]
 ` + backgroundStep + `
   post-processor "manifest" {}
 }
@@ -170,8 +170,10 @@ func subjects(env live.Env) []subject {
 		oci,
 		cached,
 		{
-			name:     "qemu",
-			points:   []string{"journal.create", "journal.before", "journal.after", "journal.remove"},
+			name: "qemu",
+			// The moments after a record differ from those before the next one
+			// as with the others; each machine takes seconds.
+			points:   []string{"journal.before"},
 			template: qemuTemplate,
 			results:  []string{"output-crash", "packer-manifest.json"},
 			whole:    []string{"output-crash"},
