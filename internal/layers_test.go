@@ -29,6 +29,7 @@ var layers = []struct {
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "hostproc"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"readiness", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the communicators that wait for machines"},
+	{"sshfront", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components whose programs know nothing but SSH"},
 	{"sshkey", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines are given a key"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
 	{"outfile", []string{"component", "addr", "diag", "retry", "gotmpl", "fileid"}, "shared by components that write local files"},
@@ -65,7 +66,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "sshfront", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -28,6 +28,7 @@ import (
 	"ingot/internal/postproc/dockertag"
 	"ingot/internal/postproc/manifest"
 	localpost "ingot/internal/postproc/shelllocal"
+	"ingot/internal/provision/ansible"
 	"ingot/internal/provision/breakpoint"
 	"ingot/internal/provision/cloudinit"
 	fileprov "ingot/internal/provision/file"
@@ -62,6 +63,7 @@ func builtins() builtin {
 			"qemu":   qemu.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
+			"ansible":         ansible.New,
 			"breakpoint":      breakpoint.New,
 			"cloud-init":      cloudinit.New,
 			"file":            fileprov.New,
