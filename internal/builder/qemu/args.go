@@ -60,6 +60,13 @@ func (o options) has(name string) bool {
 	return slices.ContainsFunc(o, func(p option) bool { return p.name == name })
 }
 
+// accelerates reports whether the options say how the processors run.
+func (o options) accelerates() bool {
+	return slices.ContainsFunc(o, func(p option) bool {
+		return p.name == "accel" || p.name == "enable-kvm" || (p.name == "machine" || p.name == "M") && strings.Contains(p.value, "accel=")
+	})
+}
+
 // arguments are the words of the command line.
 func (o options) arguments() []string {
 	var out []string
@@ -89,6 +96,10 @@ func (p *plan) commandLine(hw *hardware, l launch) ([]string, error) {
 		own.add("qmp", "unix:%s,server=on,wait=off", escape(l.userQMP))
 	}
 	own.add("serial", "chardev:%s", consoleChardev)
+	if (given.has("machine") || given.has("M")) && l.accelerator != accelNone && !given.accelerates() {
+		// It was part of the builder's -machine.
+		own.add("accel", "%s", l.accelerator)
+	}
 	out := slices.DeleteFunc(own, func(o option) bool { return given.has(o.name) })
 	out.add("chardev", "%s,id=%s", l.qmp, qmpChardev)
 	out.add("mon", "chardev=%s,mode=control", qmpChardev)

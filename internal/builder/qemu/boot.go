@@ -10,6 +10,7 @@ import (
 	"ingot/internal/bootcmd"
 	"ingot/internal/component"
 	"ingot/internal/gotmpl"
+	"ingot/internal/qmp"
 )
 
 // bootStep is what is typed in one go: an element of boot_command or boot_steps.
@@ -46,12 +47,21 @@ type typist struct {
 
 // typeCommand types what the template says, at the time that it says. Without
 // anything to type it returns at once.
-func (m *machine) typeCommand(ctx context.Context, r component.Run, fields map[string]string) error {
-	p := m.plan
-	steps := p.steps()
+func (m *machine) typeCommand(ctx context.Context, r component.Run) error {
+	steps := m.plan.steps()
 	if len(steps) == 0 {
 		return nil
 	}
+	err := m.typeSteps(ctx, r, steps)
+	if errors.Is(err, qmp.ErrClosed) && ctx.Err() == nil {
+		// QEMU's end says more than the end of the connection to it.
+		<-m.off()
+		return m.gone()
+	}
+	return err
+}
+
+func (m *machine) typeSteps(ctx context.Context, r component.Run, steps []bootStep) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -76,7 +86,7 @@ func (m *machine) typeCommand(ctx context.Context, r component.Run, fields map[s
 		if s.says != "" {
 			r.Say(s.says)
 		}
-		text, err := gotmpl.Render(s.text, r.Template, fields)
+		text, err := gotmpl.Render(s.text, r.Template, m.fields)
 		if err != nil {
 			return fmt.Errorf("boot command: %w", err)
 		}

@@ -153,7 +153,7 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	if err := m.showScreen(ctx, r); err != nil {
 		return nil, err
 	}
-	return m, m.typeCommand(ctx, r, m.fields)
+	return m, m.typeCommand(ctx, r)
 }
 
 // start starts QEMU, once more when something was in the way that need not be.
