@@ -62,6 +62,9 @@ var commands = []string{
 	"reap",
 	"cache list",
 	"cache prune",
+	"runs list",
+	"runs show",
+	"runs logs",
 	"version",
 	"completion",
 }

@@ -59,6 +59,7 @@ var layers = []struct {
 	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},
 	{"engine", []string{"plan", "journal", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
+	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
 	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},
 	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},

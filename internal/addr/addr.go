@@ -132,3 +132,40 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s[%d].%s", s.Kind, s.Index, s.Type)
 	}
 }
+
+// ParseStep reads what String of a step returns. The name of a step is not in
+// that text.
+func ParseStep(text string) (Step, error) {
+	wrong := fmt.Errorf("step %q: want a text such as \"provisioner[0].shell\"", text)
+	kind, rest, ok := strings.Cut(text, "[")
+	var s Step
+	numbers := []*int{&s.Index}
+	switch kind {
+	case Provisioner.String():
+		s.Kind = Provisioner
+	case ErrorCleanup.String():
+		s.Kind = ErrorCleanup
+	case PostProcessor.String():
+		s.Kind, numbers = PostProcessor, []*int{&s.Chain, &s.Index}
+	default:
+		return Step{}, wrong
+	}
+	for i, to := range numbers {
+		var number string
+		if i > 0 {
+			rest, ok = strings.CutPrefix(rest, "[")
+		}
+		if ok {
+			number, rest, ok = strings.Cut(rest, "]")
+		}
+		n, err := strconv.ParseUint(number, 10, 31)
+		if !ok || err != nil {
+			return Step{}, wrong
+		}
+		*to = int(n)
+	}
+	if s.Type, ok = strings.CutPrefix(rest, "."); !ok || s.Type == "" {
+		return Step{}, wrong
+	}
+	return s, nil
+}

@@ -57,3 +57,23 @@ func TestStepsAreTold(t *testing.T) {
 		t.Errorf("label of %+v is %q", s, s.Label())
 	}
 }
+
+// Ensure that a step's text leads back to the step, and others to an error.
+func TestParseStep(t *testing.T) {
+	for _, want := range []Step{
+		{Kind: Provisioner, Type: "shell"}, {Kind: Provisioner, Index: 12, Type: "a.b[c]"}, {Kind: ErrorCleanup, Type: "shell-local"},
+		{Kind: PostProcessor, Chain: 2, Index: 1, Type: "manifest"},
+	} {
+		if got, err := ParseStep(want.String()); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", want, got, err)
+		}
+	}
+	for _, in := range []string{
+		"", "provisioner", "provisioner[", "provisioner[0]", "provisioner[0].", "provisioner[x].shell", "provisioner[-1].shell",
+		"provisioner[99999999999].shell", "post-processor[0].manifest", "post-processor[0]x[1].manifest", "builder[0].null", "provisioner[0]shell",
+	} {
+		if got, err := ParseStep(in); err == nil {
+			t.Errorf("%q was taken for %+v", in, got)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/engine"
+	"ingot/internal/history"
 	"ingot/internal/journal"
 	"ingot/internal/retry"
 	"ingot/internal/ui"
@@ -97,10 +98,12 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
-	screen, err := a.openScreen(f)
+	record := &history.Recorder{}
+	screen, err := a.openScreen(f, record)
 	if err != nil {
 		return err
 	}
+	screen.record = record
 	defer func() { err = errors.Join(err, screen.close()) }()
 	if f.debug {
 		f.parallel = 1
@@ -123,6 +126,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
+	screen.remember(d, f, run, path, bad)
 	res, err := engine.Run(steps.work, p, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
@@ -133,6 +137,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if errors.As(err, new(errInterrupted)) {
 		err = exitError{exitFailure} // the second interrupt has been answered
 	}
+	screen.recorded(err)
 	// Nobody waited for the release of what a second interrupt has left.
 	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))
 	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
@@ -143,10 +148,11 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 
 // run is a journal that is open for a run.
 type openRun struct {
-	id     string
-	store  journal.Store
-	log    journal.Log
-	ledger *journal.Ledger
+	id      string
+	started time.Time
+	store   journal.Store
+	log     journal.Log
+	ledger  *journal.Ledger
 	// watchdog is nil when there is none.
 	watchdog *watchdog.Watchdog
 }
@@ -158,7 +164,7 @@ func (a *app) openRun(ctx context.Context, d dirs, template string, watch func(i
 	if err != nil {
 		return nil, fmt.Errorf("run id: %w", err)
 	}
-	r := &openRun{id: id.String(), store: journal.FileStore{Dir: runsDir(d)}}
+	r := &openRun{id: id.String(), started: time.Now(), store: journal.FileStore{Dir: runsDir(d)}}
 	info := journal.ThisProcess(r.id, a.start)
 	info.Template, info.Version = template, version
 	r.watchdog = watch(r.id)
@@ -219,12 +225,15 @@ type screen struct {
 	prompt  component.Prompter
 	secrets *ui.Redactor
 	colors  ui.ColorMode
+	// record is the history of the run; nil for commands other than build.
+	record *history.Recorder
 	// sources is the text of the template that is built, for showing lines.
 	sources map[string][]byte
 	closers []func() error
 }
 
-func (a *app) openScreen(f buildFlags) (*screen, error) {
+// openScreen opens the output. Others get the same events, without secrets.
+func (a *app) openScreen(f buildFlags, others ...ui.Sink) (*screen, error) {
 	s := &screen{app: a, secrets: ui.NewRedactor(), prompt: ui.NoPrompter{}, colors: f.colors}
 	log, err := ui.OpenLog(a.getenv, a.streams.Err, s.secrets)
 	if err != nil {
@@ -247,7 +256,7 @@ func (a *app) openScreen(f buildFlags) (*screen, error) {
 		s.prompt = p
 		s.closers = append(s.closers, p.Close)
 	}
-	s.sink = s.secrets.Wrap(ui.Fanout(main, log))
+	s.sink = s.secrets.Wrap(ui.Fanout(append([]ui.Sink{main, log}, others...)...))
 	s.closers = append(s.closers, s.sink.Close)
 	return s, nil
 }

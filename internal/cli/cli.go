@@ -186,6 +186,7 @@ waits for.
 		a.versionCommand(),
 		a.fixCommand(),
 		a.hcl2UpgradeCommand(),
+		a.runsCommand(),
 		a.reapCommand(),
 		a.cacheCommand(),
 		a.completionCommand(root),

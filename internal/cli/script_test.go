@@ -69,6 +69,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"json-lines":   jsonLines,
 			"no-image":     noImage,
 			"no-secret":    noSecret,
+			"no-secret-in": noSecretIn,
 			"normalise":    normalise,
 			"nothing-left": nothingLeft,
 			"reap-named":   reapNamed,
@@ -234,6 +235,25 @@ func noSecret(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Fatalf("%s has a secret: %q", file, text[max(0, i-40):min(len(text), i+40)])
 			}
 		}
+	}
+}
+
+// no-secret-in DIR looks into all files below a folder, of which there must be
+// some.
+func noSecretIn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: no-secret-in DIR")
+	}
+	seen := 0
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			seen++
+			noSecret(ts, neg, []string{path})
+		}
+		return err
+	}))
+	if seen == 0 {
+		ts.Fatalf("%s is empty", args[0])
 	}
 }
 

@@ -176,6 +176,9 @@ func (s *screen) diagnostics(l diag.List, sources map[string][]byte) {
 	if len(l) == 0 {
 		return
 	}
+	if s.record != nil {
+		s.record.Diagnostics(s.secrets.Diagnostics(l))
+	}
 	switch {
 	case s.json != nil:
 		s.json.Diagnostics(s.secrets.Diagnostics(l))

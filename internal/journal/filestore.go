@@ -102,6 +102,16 @@ func (s FileStore) List(context.Context) ([]State, error) {
 	return out, nil
 }
 
+// Alive reports whether a process holds the run. A run that is not there is not
+// alive.
+func (s FileStore) Alive(id string) bool {
+	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {
+		return false
+	}
+	alive, err := isLocked(filepath.Join(s.Dir, id, lockName))
+	return alive && err == nil
+}
+
 // Adopt implements Store.
 func (s FileStore) Adopt(ctx context.Context, id string) (Log, error) {
 	if id == "" || id != filepath.Base(id) || strings.HasPrefix(id, ".") {

@@ -50,3 +50,12 @@ func appendClean(dst []byte, s string, sgr bool) []byte {
 	}
 	return dst
 }
+
+// Clean returns s without control characters and escape sequences, colours
+// included. Tabs stay.
+func Clean(s string) string {
+	if dirty(s) < 0 {
+		return s
+	}
+	return string(appendClean(nil, s, false))
+}

@@ -148,7 +148,7 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 	fault.tone, fault.fault = redTone, true
 	switch e := s.Event.(type) {
 	case component.Output:
-		line.text = lastOverprint(e.Line)
+		line.text = LastOverprint(e.Line)
 		if e.Stream == component.Stderr {
 			line.tone = redTone
 		}
@@ -436,9 +436,9 @@ func errText(err error) string {
 	return err.Error()
 }
 
-// lastOverprint returns what a terminal would show of a line with carriage
+// LastOverprint returns what a terminal would show of a line with carriage
 // returns: what follows the last of them.
-func lastOverprint(line string) string {
+func LastOverprint(line string) string {
 	if strings.IndexByte(line, '\r') < 0 {
 		return line
 	}

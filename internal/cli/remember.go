@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"ingot/internal/engine"
+	"ingot/internal/history"
+)
+
+// remember begins the history of the run, and removes that of old ones. A run
+// that cannot be remembered goes on all the same.
+func (s *screen) remember(d dirs, f buildFlags, run *openRun, template string, incomplete bool) {
+	store := historyStore(d)
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "."
+	}
+	err = s.record.Begin(store, history.Header{
+		RunID: run.id, Started: run.started.UTC(), Template: template, Dir: dir, Version: version,
+		Flags: f.words(), Incomplete: incomplete,
+	}, s.secrets.Redact)
+	if err == nil {
+		err = store.Prune(time.Now(), isAlive(d))
+	}
+	if err != nil {
+		s.warn(fmt.Sprintf("This run will not be in the history (%v).", err))
+	}
+}
+
+// recorded ends the history of the run before its journal is given up: whoever
+// finds a run without a process has its last event then. cause is why the run
+// itself failed.
+func (s *screen) recorded(cause error) {
+	if err := s.record.Finish(cause); err != nil {
+		s.warn(fmt.Sprintf("This run is not in the history, or not all of it (%v).", err))
+	}
+}
+
+// words are the flags that decide what a build does, as one would type them. The
+// values of variables may be secret, and are left out.
+func (f buildFlags) words() []string {
+	var out []string
+	for _, x := range []struct {
+		name   string
+		values []string
+	}{{"only", f.only}, {"except", f.except}, {"var-file", f.varFiles}} {
+		for _, v := range x.values {
+			out = append(out, "-"+x.name+"="+v)
+		}
+	}
+	for _, v := range f.vars {
+		name, _, _ := strings.Cut(v, "=")
+		out = append(out, "-var="+name)
+	}
+	for _, x := range []struct {
+		name string
+		set  bool
+	}{{"force", f.force}, {"debug", f.debug}, {"fail-fast", f.failFast}} {
+		if x.set {
+			out = append(out, "-"+x.name)
+		}
+	}
+	if f.onError != string(engine.Cleanup) {
+		out = append(out, "-on-error="+f.onError)
+	}
+	if f.parallel > 0 && !f.debug {
+		out = append(out, "-parallel-builds="+strconv.Itoa(f.parallel))
+	}
+	if f.retrySet {
+		out = append(out, "-retry="+strconv.Itoa(f.retry))
+	}
+	return out
+}
