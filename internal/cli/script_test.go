@@ -262,7 +262,7 @@ var changing = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`after \d+ \w+( \d+ \w+)*`), "after DURATION"},
-	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+/script-\d+`), "SCRIPT"},
+	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+-\d+/script-\d+`), "SCRIPT"},
 }
 
 // normalise FROM TO replaces what differs from run to run.
