@@ -78,6 +78,8 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"touch":        touch,
 			"wait-for":     waitFor,
 			"wait-for-run": waitForRun,
+			"winrm-server": winrmServer,
+			"winrm-state":  winrmState,
 		},
 	})
 }
@@ -86,6 +88,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 const markVariable = "INGOT_SCRIPT"
 
 func setupScript(e *testscript.Env) error {
+	e.Values[winrmKey] = new(winrmHolder)
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err

@@ -20,48 +20,16 @@ import (
 	"unicode/utf16"
 )
 
-// program is what a line runs.
-func (s *Server) program(line string) program {
-	lower := strings.ToLower(line)
-	if !strings.HasPrefix(lower, "powershell") {
-		return sh(line)
-	}
-	if s.cfg.NoPowerShell {
-		return says(1, "'powershell.exe' is not recognized as an internal or external command")
-	}
-	_, encoded, ok := strings.Cut(line, "-EncodedCommand ")
-	if !ok || len(line) > 8191 {
-		return says(1, "The command line is too long, or no script.")
-	}
-	script, err := decodeScript(encoded)
-	if err != nil {
-		return says(1, err.Error())
-	}
-	name, _, _ := strings.Cut(script, "\n")
-	doers := map[string]func(*interpreter, string) error{
+// transfers are what the communicator's scripts do, by their first line.
+func transfers() map[string]func(*interpreter, string) error {
+	return map[string]func(*interpreter, string) error{
 		"# ingot put": (*interpreter).put, "# ingot get": (*interpreter).get, "# ingot tree": (*interpreter).tree,
-	}
-	if name == "# ingot ready" {
-		return func(_ context.Context, _ io.Reader, stdout, _ io.Writer) int {
-			_, _ = io.WriteString(stdout, "ingot-ready\r\n")
-			return 0
-		}
-	}
-	do := doers[name]
-	if do == nil {
-		return says(1, "this server knows only the scripts of the communicator")
-	}
-	return func(ctx context.Context, stdin io.Reader, stdout, _ io.Writer) int {
-		i := &interpreter{s: s, out: bufio.NewWriter(stdout), handles: map[string]*os.File{}}
-		return i.run(ctx, stdin, do)
 	}
 }
 
-func says(code int, text string) program {
-	return func(_ context.Context, _ io.Reader, _, stderr io.Writer) int {
-		_, _ = io.WriteString(stderr, text+"\r\n")
-		return code
-	}
+func (s *Server) transfer(ctx context.Context, stdin io.Reader, stdout io.Writer, do func(*interpreter, string) error) int {
+	i := &interpreter{s: s, out: bufio.NewWriter(stdout), handles: map[string]*os.File{}}
+	return i.run(ctx, stdin, do)
 }
 
 func decodeScript(encoded string) (string, error) {

@@ -150,7 +150,7 @@ type program func(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer
 
 func (s *Server) command(sh *shell, r *request) reply {
 	line := strings.Join(append([]string{r.Command}, r.Arguments...), " ")
-	run := s.program(line)
+	run := s.line(s.cfg.User, line)
 	ctx, cancel := context.WithCancel(context.Background())
 	in, feed := io.Pipe()
 	finished := make(chan struct{})

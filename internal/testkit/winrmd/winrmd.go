@@ -4,22 +4,26 @@
 // WS-Management (MS-WSMV): Create, Command, Send, Receive, Signal and Delete,
 // over HTTP or TLS, with Basic, NTLM or client certificates.
 //
-// Command lines are run by /bin/sh, but for those that start PowerShell with one
-// of our communicator's scripts: what the script does is done here, below a
-// folder that stands for the drives of the machine.
+// Below a folder that stands for the drives of the machine, it does what our own
+// PowerShell scripts do, those of the communicator and of package winguest, and
+// interprets a very small part of PowerShell and of cmd.exe: what the
+// provisioners compose. Other command lines are run by /bin/sh.
 package winrmd
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +58,15 @@ type Config struct {
 	MaxShells int
 	// MaxEnvelope is the largest request in bytes; 0 means 153600.
 	MaxEnvelope int
+	// Accounts are the users that a scheduled task can run as, with their
+	// passwords. SYSTEM, without one, is always there.
+	Accounts map[string]string
+	// Script, when set, may run a PowerShell script; false when it does not.
+	Script func(ctx context.Context, text string, out io.Writer) (code int, known bool)
+	// Away is how long the machine does not answer when it restarts.
+	Away time.Duration
+	// RegistryKeys exist until the machine has restarted.
+	RegistryKeys []string
 	// Fault says what goes wrong with a request; nil means nothing.
 	Fault func(Request) Fault
 }
@@ -90,18 +103,36 @@ type Server struct {
 	made   int            // shells that were ever made
 	counts map[string]int // requests by action
 	logins int            // refused logins
+	tasks  map[string]context.CancelFunc
+	boot   time.Time // the last start
+	boots  int
+	// away is until when nothing is answered.
+	away time.Time
 }
 
 // Start serves until the test ends.
 func Start(t testing.TB, cfg Config) *Server {
 	t.Helper()
+	s := New(t.TempDir(), cfg)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// New serves until Close. The folder stands for the drives of the machine.
+func New(root string, cfg Config) *Server {
 	if cfg.MaxEnvelope == 0 {
 		cfg.MaxEnvelope = 153600
 	}
 	if cfg.Offers == nil {
 		cfg.Offers = []string{"Basic"}
 	}
-	s := &Server{cfg: cfg, root: t.TempDir(), shells: map[string]*shell{}, counts: map[string]int{}}
+	accounts := map[string]string{"SYSTEM": ""}
+	maps.Copy(accounts, cfg.Accounts)
+	cfg.Accounts = accounts
+	s := &Server{
+		cfg: cfg, root: root, shells: map[string]*shell{}, counts: map[string]int{},
+		tasks: map[string]context.CancelFunc{}, boot: time.Now().Add(-time.Hour),
+	}
 	s.web = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.web.Config.ConnContext = s.newSession
 	s.web.Config.ErrorLog = quietLog()
@@ -111,7 +142,6 @@ func Start(t testing.TB, cfg Config) *Server {
 	} else {
 		s.web.Start()
 	}
-	t.Cleanup(s.Close)
 	return s
 }
 
@@ -134,6 +164,65 @@ func (s *Server) Close() {
 func (s *Server) Reboot() {
 	s.endShells()
 	s.web.CloseClientConnections()
+}
+
+// restart is a whole restart: the machine is away for a while, and has started
+// later then.
+func (s *Server) restart() {
+	s.mu.Lock()
+	s.away = time.Now().Add(s.cfg.Away)
+	s.boots++
+	// As if more time had passed than has: what was started an hour ago, then
+	// half an hour, and so on, is told apart whatever the clocks do.
+	s.boot = s.away.Add(-time.Hour / time.Duration(s.boots+1))
+	s.mu.Unlock()
+	s.Reboot()
+}
+
+// Restarts is how often the machine was restarted.
+func (s *Server) Restarts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.boots
+}
+
+func (s *Server) started() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.boot
+}
+
+func (s *Server) isAway() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.away)
+}
+
+func (s *Server) hasKey(key string) bool {
+	return s.Restarts() == 0 && slices.Contains(s.cfg.RegistryKeys, key)
+}
+
+func (s *Server) addTask(name string, end context.CancelFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tasks[name] = end
+}
+
+func (s *Server) endTask(name string) {
+	s.mu.Lock()
+	end := s.tasks[name]
+	delete(s.tasks, name)
+	s.mu.Unlock()
+	if end != nil {
+		end()
+	}
+}
+
+// Tasks is how many scheduled tasks there are.
+func (s *Server) Tasks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tasks)
 }
 
 func (s *Server) endShells() {
@@ -203,6 +292,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost || r.URL.Path != "/wsman" {
 		http.NotFound(w, r)
 		return
+	}
+	if s.isAway() {
+		panic(http.ErrAbortHandler)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
