@@ -49,6 +49,14 @@ func TestLiveScripts(t *testing.T) {
 	})
 }
 
+// TestMachineScripts runs the scripts that build virtual machines.
+func TestMachineScripts(t *testing.T) {
+	guest := live.RequireGuest(t, live.Require(t))
+	runScripts(t, "testdata/machine", map[string]string{
+		"GUEST_DISK": guest.Disk, "GUEST_EFI_DISK": guest.EFIDisk, "GUEST_ISO": guest.InstallISO, "GUEST_KEY": guest.KeyFile, "GUEST_HOST_KEY": guest.HostKey,
+	})
+}
+
 // runScripts gives every script folders of its own for state, cache,
 // configuration and temporary files, and the commands below. With
 // UPDATE_SCRIPTS set, cmp rewrites what it is given instead of failing.
@@ -67,6 +75,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"containers":   containers,
 			"exits":        exits,
 			"json-lines":   jsonLines,
+			"kill-started": killStarted,
 			"no-image":     noImage,
 			"no-secret":    noSecret,
 			"no-secret-in": noSecretIn,
@@ -80,6 +89,8 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"wait-for-run": waitForRun,
 			"winrm-server": winrmServer,
 			"winrm-state":  winrmState,
+
+			"wait-for-started": waitForStarted,
 		},
 	})
 }
@@ -153,6 +164,48 @@ func leftovers(ts *testscript.TestScript) (left []string) {
 		}
 	}
 	return append(left, processesWith(markVariable+"="+ts.Getenv(markVariable))...)
+}
+
+// wait-for-started NAME waits until a program of that name runs that the script
+// has started, and kill-started NAME kills it.
+func waitForStarted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: wait-for-started NAME")
+	}
+	await(ts, args[0], func() bool { return len(started(ts, args[0])) > 0 })
+}
+
+func killStarted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: kill-started NAME")
+	}
+	found := started(ts, args[0])
+	if len(found) == 0 {
+		ts.Fatalf("no %s runs", args[0])
+	}
+	for _, p := range found {
+		ts.Check(p.Kill())
+	}
+}
+
+// started finds the processes of the script by the name of their program.
+func started(ts *testscript.TestScript, name string) (found []*os.Process) {
+	setting := []byte("\x00" + markVariable + "=" + ts.Getenv(markVariable) + "\x00")
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is valid
+	for _, path := range environs {
+		dir := filepath.Dir(path)
+		env, err := os.ReadFile(path)
+		program, linkErr := os.Readlink(filepath.Join(dir, "exe"))
+		if err != nil || linkErr != nil || filepath.Base(program) != name || !bytes.Contains(append([]byte{0}, env...), setting) {
+			continue // it has ended, or is another
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		ts.Check(err)
+		p, err := os.FindProcess(pid)
+		ts.Check(err)
+		found = append(found, p)
+	}
+	return found
 }
 
 // processesWith lists the processes that have a setting in their environment;

@@ -55,8 +55,12 @@ func (m *machine) typeCommand(ctx context.Context, r component.Run) error {
 	err := m.typeSteps(ctx, r, steps)
 	if errors.Is(err, qmp.ErrClosed) && ctx.Err() == nil {
 		// QEMU's end says more than the end of the connection to it.
-		<-m.off()
-		return m.gone()
+		select {
+		case <-m.off():
+			return m.gone()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	return err
 }
