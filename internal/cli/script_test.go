@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ingot/internal/builder/oci"
+	"ingot/internal/testkit/guestrig"
 	"ingot/internal/testkit/live"
 )
 
@@ -39,7 +40,12 @@ func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
 // TestLiveScripts runs the scripts that talk to real engines.
 func TestLiveScripts(t *testing.T) {
 	env := live.Require(t)
+	guest := env.Guest
+	if guest == nil {
+		guest = &live.Guest{} // scripts ask for [guest]
+	}
 	runScripts(t, "testdata/live", map[string]string{
+		"GUEST_DISK": guest.Disk, "GUEST_EFI_DISK": guest.EFIDisk, "GUEST_ISO": guest.InstallISO, "GUEST_KEY": guest.KeyFile, "GUEST_PASSWORD": guest.Password,
 		"DOCKER_HOST": env.DockerHost, "REGISTRY": env.Registry,
 		"AUTH_REGISTRY": env.AuthRegistry, "AUTH_USER": env.AuthUser, "AUTH_PASSWORD": env.AuthPassword,
 		"SSH_HOST": env.SSH.Host, "SSH_PORT": strconv.Itoa(env.SSH.Port), "SSH_USER": env.SSH.User,
@@ -71,9 +77,16 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			}
 			return setupScript(e)
 		},
+		Condition: func(name string) (bool, error) {
+			if name == "guest" {
+				return variables["GUEST_DISK"] != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"containers":   containers,
 			"exits":        exits,
+			"guest":        func(ts *testscript.TestScript, neg bool, args []string) { inGuest(t, ts, neg, args) },
 			"json-lines":   jsonLines,
 			"kill-started": killStarted,
 			"no-image":     noImage,
@@ -140,6 +153,36 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 }
+
+// guest [efi] FORMAT DISK COMMAND boots an overlay of a disk that a build made,
+// runs a command in it as root, and prints what that prints.
+func inGuest(t *testing.T, ts *testscript.TestScript, neg bool, args []string) {
+	o := guestrig.Options{}
+	if len(args) > 0 && args[0] == "efi" {
+		o.EFI, args = true, args[1:]
+	}
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: guest [efi] FORMAT DISK COMMAND")
+	}
+	o.Format, o.Disk = args[0], ts.MkAbs(args[1])
+	tb := scriptTB{t, ts}
+	fmt.Fprint(ts.Stdout(), guestrig.Check(tb, live.Require(tb), o, args[2]))
+}
+
+// scriptTB lets what is made for Go tests be used in a script: a failure fails the
+// script, and what is to be tidied up is so at its end.
+type scriptTB struct {
+	testing.TB
+	ts *testscript.TestScript
+}
+
+func (s scriptTB) Helper()                      {}
+func (s scriptTB) Cleanup(f func())             { s.ts.Defer(f) }
+func (s scriptTB) Fatal(args ...any)            { s.ts.Fatalf("%s", fmt.Sprint(args...)) }
+func (s scriptTB) Fatalf(f string, args ...any) { s.ts.Fatalf(f, args...) }
+func (s scriptTB) Errorf(f string, args ...any) { s.ts.Fatalf(f, args...) }
+func (s scriptTB) Skipf(f string, args ...any)  { s.ts.Fatalf(f, args...) }
+func (s scriptTB) Logf(f string, args ...any)   { s.ts.Logf(f, args...) }
 
 // nothing-left checks that there is no journal, no temporary file, and no
 // process that the script started. A run's watchdog may need a moment.
