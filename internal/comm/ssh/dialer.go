@@ -48,6 +48,8 @@ const (
 	tcpLimit          = 10 * time.Second
 	handshakeLimit    = 10 * time.Second
 	maxHandshakeLimit = time.Minute
+	// leastHandshake is what is left for keys and login after a late banner.
+	leastHandshake = 5 * time.Second
 
 	defaultAttempts = 10
 )
@@ -310,6 +312,15 @@ func (a *approach) attempt(ctx context.Context, w *readiness.Watch, p *pace) (*a
 		return nil, err
 	}
 	limit = min(limit, p.left())
+	if s.straight() {
+		w.Enter(stageBanner)
+		begin := time.Now()
+		conn, err = firstAnswer(ctx, conn, limit, func(ctx context.Context) (net.Conn, error) { return a.route.direct(ctx, "tcp", s.address) })
+		if err != nil {
+			return nil, err
+		}
+		limit = min(max(limit-time.Since(begin), leastHandshake), p.left())
+	}
 	h := handshake{address: s.address, creds: &s.creds, verdict: v, settings: s, limit: limit, entered: w.Enter}
 	l, err := h.do(ctx, conn)
 	if err != nil {

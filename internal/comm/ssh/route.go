@@ -56,6 +56,9 @@ type settings struct {
 	bastionKeys    *hostKeys
 }
 
+// straight reports whether nothing is between here and the machine.
+func (s *settings) straight() bool { return s.bastionAddress == "" && s.proxyAddress == "" }
+
 // limits are how long the parts of one attempt may take.
 type limits struct {
 	tcp, handshake time.Duration
