@@ -74,7 +74,7 @@ type told struct {
 	err       error
 	artifacts []*component.Artifact
 	transfers map[string]*transfer
-	waits     map[string]bool
+	waits     map[string]*wait
 	waitLine  time.Duration
 }
 
@@ -236,20 +236,36 @@ func (n *narrator) stepStarted(s *component.Stamped, t *told, line note, say fun
 	say(line)
 }
 
+// wait is one thing that a build waits for.
+type wait struct {
+	// since is when it was first heard of.
+	since time.Duration
+	told  bool
+}
+
 // waiting prints a reason when it is new, and every half minute. A wait that
-// has hardly begun is passed over: most are over before anybody could read it.
+// has hardly begun is passed over: most are over before anybody could read it. So is
+// the next stage of a long one, as long as nothing is known to be in its way.
 func (n *narrator) waiting(e component.Waiting, now time.Duration, t *told, line note, say func(note)) {
-	if n.live || e.Elapsed < waitPatience {
+	if n.live {
 		return
 	}
-	known := t.waits[e.For] || len(t.waits) >= waitsKept
-	if known && now-t.waitLine < waitEvery {
+	w, known := t.waits[e.For]
+	if !known && len(t.waits) < waitsKept {
+		if t.waits == nil {
+			t.waits = map[string]*wait{}
+		}
+		w = &wait{since: now}
+		t.waits[e.For] = w
+	}
+	told := w == nil || w.told
+	fresh := w != nil && e.Detail == "" && e.Elapsed > now-w.since && now-w.since < waitPatience
+	if e.Elapsed < waitPatience || fresh || told && now-t.waitLine < waitEvery {
 		return
 	}
-	if t.waits == nil {
-		t.waits = map[string]bool{}
+	if w != nil {
+		w.told = true
 	}
-	t.waits[e.For] = true
 	t.waitLine = now
 	line.text = "Waiting for " + waitText(e)
 	if e.Elapsed >= time.Second {
