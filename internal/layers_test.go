@@ -19,6 +19,7 @@ var layers = []struct {
 	{"diag", nil, "diagnostics are leaves: every layer reports with them"},
 	{"retry", nil, "error classes are leaves: every layer classifies with them"},
 	{"gotmpl", nil, "template actions know no component"},
+	{"galaxyfile", nil, "requirements files know no component"},
 	{"fileid", nil, "identities of files are leaves"},
 	{"qmp", nil, "talking to a QEMU process knows no build"},
 	{"bootcmd", nil, "what is typed at a machine knows no machine"},
@@ -29,6 +30,7 @@ var layers = []struct {
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "hostproc"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"readiness", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the communicators that wait for machines"},
+	{"staging", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "treecopy"}, "shared by components that run what they upload"},
 	{"sshfront", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by components whose programs know nothing but SSH"},
 	{"sshkey", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by builders whose machines are given a key"},
 	{"shellenv", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the shell components"},
@@ -67,7 +69,7 @@ var layers = []struct {
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "sshfront", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "sshfront", "staging", "galaxyfile", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -29,10 +29,12 @@ import (
 	"ingot/internal/postproc/manifest"
 	localpost "ingot/internal/postproc/shelllocal"
 	"ingot/internal/provision/ansible"
+	"ingot/internal/provision/ansiblelocal"
 	"ingot/internal/provision/breakpoint"
 	"ingot/internal/provision/cloudinit"
 	fileprov "ingot/internal/provision/file"
 	"ingot/internal/provision/powershell"
+	"ingot/internal/provision/puppetmasterless"
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/provision/sleep"
@@ -63,17 +65,19 @@ func builtins() builtin {
 			"qemu":   qemu.New,
 		},
 		provisioners: map[string]func() component.Provisioner{
-			"ansible":         ansible.New,
-			"breakpoint":      breakpoint.New,
-			"cloud-init":      cloudinit.New,
-			"file":            fileprov.New,
-			"powershell":      powershell.New,
-			"shell":           shell.New,
-			"shell-local":     shelllocal.New,
-			"sleep":           sleep.New,
-			"windows-restart": windowsrestart.New,
-			"windows-shell":   windowsshell.New,
-			"windows-update":  windowsupdate.New,
+			"ansible":           ansible.New,
+			"ansible-local":     ansiblelocal.New,
+			"breakpoint":        breakpoint.New,
+			"cloud-init":        cloudinit.New,
+			"file":              fileprov.New,
+			"powershell":        powershell.New,
+			"puppet-masterless": puppetmasterless.New,
+			"shell":             shell.New,
+			"shell-local":       shelllocal.New,
+			"sleep":             sleep.New,
+			"windows-restart":   windowsrestart.New,
+			"windows-shell":     windowsshell.New,
+			"windows-update":    windowsupdate.New,
 		},
 		postProcessors: map[string]func() component.PostProcessor{
 			"artifice":      artifice.New,

@@ -431,15 +431,3 @@ exit 4
 		t.Errorf("got %v", err)
 	}
 }
-
-func FuzzRequirements(f *testing.F) {
-	for _, s := range []string{"- a", "roles: []", "collections: [x]", "a: &a [*a]", "{", "? x"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		roles, collections, err := requirements(text)
-		if err == nil && !roles && !collections {
-			t.Errorf("%q asks for nothing and is accepted", text)
-		}
-	})
-}

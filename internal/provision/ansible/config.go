@@ -198,10 +198,13 @@ func (c *config) checkTexts(cfg cty.Value) diag.List {
 	if c.HostAlias != "" && !inventoryName(c.HostAlias) {
 		out = append(out, diag.At("host_alias", "Not a name for an inventory", "%q cannot be the name of a host.", c.HostAlias)...)
 	}
-	for name, groups := range map[string][]string{"groups": c.Groups, "empty_groups": c.EmptyGroups} {
-		for _, g := range groups {
+	for _, a := range []struct {
+		name   string
+		groups []string
+	}{{"groups", c.Groups}, {"empty_groups", c.EmptyGroups}} {
+		for _, g := range a.groups {
 			if !inventoryName(g) {
-				out = append(out, diag.At(name, "Not a name for an inventory", "%q cannot be the name of a group.", g)...)
+				out = append(out, diag.At(a.name, "Not a name for an inventory", "%q cannot be the name of a group.", g)...)
 			}
 		}
 	}

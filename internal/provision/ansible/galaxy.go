@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/zclconf/go-cty-yaml"
-
 	"ingot/internal/component"
+	"ingot/internal/galaxyfile"
 )
 
 // install installs the roles and collections of galaxy_file.
@@ -16,7 +15,7 @@ func (s *step) install(ctx context.Context, t component.Target, w *way, dir stri
 	if err != nil {
 		return fmt.Errorf("galaxy_file: %w", err)
 	}
-	roles, collections, err := requirements(text)
+	roles, collections, err := galaxyfile.Kinds(text)
 	if err != nil {
 		return fmt.Errorf("galaxy_file %s: %w", s.GalaxyFile, err)
 	}
@@ -47,23 +46,4 @@ func (s *step) install(ctx context.Context, t component.Target, w *way, dir stri
 		}
 	}
 	return nil
-}
-
-// requirements says what a requirements file asks for. It is a list of roles,
-// or an object with lists of roles and collections.
-func requirements(text []byte) (roles, collections bool, err error) {
-	ty, err := yaml.Standard.ImpliedType(text)
-	if err != nil {
-		return false, false, fmt.Errorf("not YAML: %w", err)
-	}
-	switch {
-	case ty.IsTupleType():
-		return true, false, nil
-	case ty.IsObjectType():
-		roles, collections = ty.HasAttribute("roles"), ty.HasAttribute("collections")
-	}
-	if !roles && !collections {
-		return false, false, fmt.Errorf("there are neither roles nor collections in it")
-	}
-	return roles, collections, nil
 }
