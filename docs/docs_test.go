@@ -65,6 +65,7 @@ var commands = []string{
 	"runs list",
 	"runs show",
 	"runs logs",
+	"runs report",
 	"version",
 	"completion",
 }

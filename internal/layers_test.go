@@ -62,6 +62,7 @@ var layers = []struct {
 	{"engine", []string{"plan", "journal", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
+	{"report", []string{"history", "ui", "component", "addr"}, "a report shows what the history holds"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
 	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},
 	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},

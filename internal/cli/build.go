@@ -34,6 +34,7 @@ type buildFlags struct {
 	noWatchdog bool
 	retry      int
 	retrySet   bool
+	report     string
 }
 
 // maxRetries is what -retry says; nil when it is not given.
@@ -62,6 +63,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 		Example: `  ingot build .
   ingot build -var 'version=1.2' -only='docker.*' image.pkr.hcl
   ingot build -on-error=ask -debug .
+  ingot build -report=report.html .
   ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
 		Args: oneTemplate,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,6 +84,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
 	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
+	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also when builds fail")
 	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
 	return c
 }
@@ -113,6 +116,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	defer steps.stop()
 
 	p, bad, err := a.plan(steps.work, f.templateFlags, path, planFor{build: true}, screen)
+	if err != nil {
+		screen.reportRefused(f, path, err)
+	}
 	if f.detailed && errors.As(err, new(exitError)) {
 		return exitError{exitUser} // the findings have been printed
 	}
@@ -138,6 +144,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		err = exitError{exitFailure} // the second interrupt has been answered
 	}
 	screen.recorded(err)
+	screen.report(f.report)
 	// Nobody waited for the release of what a second interrupt has left.
 	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))
 	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
@@ -227,6 +234,8 @@ type screen struct {
 	colors  ui.ColorMode
 	// record is the history of the run; nil for commands other than build.
 	record *history.Recorder
+	// recordedIn is where that is; without a run when it is nowhere.
+	recordedIn place
 	// sources is the text of the template that is built, for showing lines.
 	sources map[string][]byte
 	closers []func() error

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -15,19 +16,42 @@ import (
 // that cannot be remembered goes on all the same.
 func (s *screen) remember(d dirs, f buildFlags, run *openRun, template string, incomplete bool) {
 	store := historyStore(d)
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = "."
-	}
-	err = s.record.Begin(store, history.Header{
-		RunID: run.id, Started: run.started.UTC(), Template: template, Dir: dir, Version: version,
-		Flags: f.words(), Incomplete: incomplete,
-	}, s.secrets.Redact)
+	err := s.record.Begin(store, header(f, *run, template, incomplete), s.secrets.Redact)
 	if err == nil {
+		s.recordedIn = place{Store: store, run: run.id}
 		err = store.Prune(time.Now(), isAlive(d))
 	}
 	if err != nil {
 		s.warn(fmt.Sprintf("This run will not be in the history (%v).", err))
+	}
+	if s.recordedIn.run == "" && f.report != "" {
+		if err := s.recordPassing(f, *run, template, incomplete); err != nil {
+			s.warn(fmt.Sprintf("No report will be written (%v).", err))
+		}
+	}
+}
+
+// recordPassing records the run for its report alone.
+func (s *screen) recordPassing(f buildFlags, run openRun, template string, incomplete bool) error {
+	at, err := passing(s.app.getenv("TMPDIR"), run.id)
+	if err != nil {
+		return err
+	}
+	if err := s.record.Begin(at.Store, header(f, run, template, incomplete), s.secrets.Redact); err != nil {
+		return errors.Join(err, at.remove())
+	}
+	s.recordedIn = at
+	return nil
+}
+
+func header(f buildFlags, run openRun, template string, incomplete bool) history.Header {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "."
+	}
+	return history.Header{
+		RunID: run.id, Started: run.started.UTC(), Template: template, Dir: dir, Version: version,
+		Flags: f.words(), Incomplete: incomplete,
 	}
 }
 

@@ -21,15 +21,15 @@ func (a *app) runsCommand() *cobra.Command {
 		Use:   "runs COMMAND",
 		Short: "Show how earlier builds went",
 		Long: `Every 'ingot build' records what happens in it. 'list' shows the runs, 'show' the
-phases, steps, resources and artifacts of one, 'logs' what it printed. A RUN is
-the id that 'list' shows, its first characters, or 'last'. The newest 50 runs of
-the last 30 days are kept.`,
+phases, steps, resources and artifacts of one, 'logs' what it printed, 'report'
+writes it all as a page for a browser. A RUN is the id that 'list' shows, its
+first characters, or 'last'. The newest 50 runs of the last 30 days are kept.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("a command is missing: list, show or logs"), cmd}
+			return usageError{errors.New("a command is missing: list, show, logs or report"), cmd}
 		},
 	}
-	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsLogsCommand())
+	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsLogsCommand(), a.runsReportCommand())
 	return c
 }
 

@@ -214,7 +214,7 @@ func (t *runText) wait(depth int, w *history.Wait) {
 func (t *runText) resources(list []*history.Resource) {
 	programs := 0
 	for _, r := range list {
-		if r.Kind == programKind && (r.Fate == history.Kept || r.Fate == history.Released) {
+		if r.IsEndedProgram() {
 			programs++
 			continue
 		}
@@ -224,9 +224,6 @@ func (t *runText) resources(list []*history.Resource) {
 		t.line(1, "%d %s on this machine %s run and ended", programs, plural(programs, "program", "programs"), plural(programs, "has", "have"))
 	}
 }
-
-// programKind is the kind of a process on this machine.
-const programKind = "os.process"
 
 func (t *runText) resource(r *history.Resource) {
 	id := firstOf(r.ID, r.Token)
@@ -258,7 +255,7 @@ func (t *runText) artifact(a *component.Artifact) {
 
 // lastLines are what was printed last in the place where a build has failed.
 func (t *runText) lastLines(b *history.Build) {
-	log := failedLog(b)
+	_, log := b.FirstFailure()
 	if log == nil || log.Count() == 0 {
 		return
 	}
@@ -268,25 +265,6 @@ func (t *runText) lastLines(b *history.Build) {
 			t.line(2, "| %s", strings.TrimSuffix(line, "\n"))
 		}
 	}
-}
-
-// failedLog is what was printed by the first step or phase that failed.
-func failedLog(b *history.Build) *history.Log {
-	var last *history.Log
-	for _, p := range b.Phases {
-		for _, s := range p.Steps {
-			if s.Err != nil && !s.Tolerated {
-				last = &s.Log
-			}
-		}
-		if p.Err != nil && last == nil {
-			last = &p.Log
-		}
-		if last != nil {
-			return last
-		}
-	}
-	return nil
 }
 
 // left says what a run that has not told its end may have left.

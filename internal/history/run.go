@@ -1,12 +1,14 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
+	"ingot/internal/ui"
 )
 
 // Result is what became of a run, or of a part of one.
@@ -143,6 +145,31 @@ type Resource struct {
 	Span
 	Fate Fate
 	Err  error
+}
+
+// programKind is the kind of a process on this machine.
+const programKind = "os.process"
+
+// IsEndedProgram reports whether it is a process on this machine that has ended:
+// there is one for each local script, and nothing left of it.
+func (r *Resource) IsEndedProgram() bool {
+	return r.Kind == programKind && (r.Fate == Kept || r.Fate == Released)
+}
+
+// FirstFailure is where a build failed first, "" when that is not known, and what
+// was printed there.
+func (b *Build) FirstFailure() (where string, log *Log) {
+	for _, p := range b.Phases {
+		for _, s := range p.Steps {
+			if s.Err != nil && !s.Tolerated {
+				return s.Step.String(), &s.Log
+			}
+		}
+		if p.Err != nil {
+			return p.Name, &p.Log
+		}
+	}
+	return "", nil
 }
 
 // Result is what became of a build of a run.
@@ -352,6 +379,10 @@ func (b *builder) said(c *current, s component.Stamped) {
 			text += "\n" + e.Detail
 		}
 		b.line(p, s, Caution, text)
+	case component.Progress:
+		if e.Finished {
+			b.line(p, s, Said, cmp.Or(e.Label, e.ID)+": "+ui.FormatBytes(max(e.Done, 0)))
+		}
 	case component.Retrying:
 		if p.retries != nil {
 			*p.retries = append(*p.retries, Retry{e.What, e.Class, e.Attempt, s.Since, e.Delay, e.Err})

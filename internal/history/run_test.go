@@ -35,7 +35,7 @@ func TestRunOfAllEvents(t *testing.T) {
 	if s.Name != "install" || !s.Tolerated || s.Attempts != 2 || len(s.Retries) != 1 || s.Took() != 5*time.Millisecond {
 		t.Errorf("%+v", s)
 	}
-	if s.Log.Count() != 5 || s.Log.Head()[0] != (Line{12 * time.Millisecond, Stderr, "ab"}) || s.Log.Missing() != 0 {
+	if s.Log.Count() != 6 || s.Log.Head()[0] != (Line{12 * time.Millisecond, Stderr, "ab"}) || s.Log.Missing() != 1 {
 		t.Errorf("%+v", s.Log)
 	}
 	if r := b.Resources; len(r) != 1 || r[0].Fate != Stuck || r[0].Begin != 3*time.Millisecond || r[0].End != 20*time.Millisecond {
