@@ -43,7 +43,8 @@ type Guest struct {
 	// InstallISO shows the prompt "boot:". The command "install url=URL" makes
 	// it write Disk to the first disk, fetch the answers from the URL by HTTP,
 	// and reboot. A line "key AUTHORIZED-KEY" of the answers lets another key
-	// log in; a line "hostname NAME" names the machine.
+	// log in; a line "hostname NAME" names the machine. With "key=KEY", escaped
+	// as in a URL, a key is let in without answers.
 	InstallISO string `json:"install_iso"`
 
 	// SavedDir is where tests keep the state of running guests, to go on from.
