@@ -63,6 +63,13 @@ func TestMachineScripts(t *testing.T) {
 	})
 }
 
+// TestDebianScripts runs the scripts that build from a whole Debian system.
+func TestDebianScripts(t *testing.T) {
+	env := live.Require(t)
+	guest, debian := live.RequireGuest(t, env), live.RequireDebianGuest(t, env)
+	runScripts(t, "testdata/debian", map[string]string{"DEBIAN_DISK": debian.Disk, "GUEST_KEY": guest.KeyFile})
+}
+
 // runScripts gives every script folders of its own for state, cache,
 // configuration and temporary files, and the commands below. With
 // UPDATE_SCRIPTS set, cmp rewrites what it is given instead of failing.
