@@ -65,6 +65,7 @@ var layers = []struct {
 	{"report", []string{"history", "ui", "component", "addr"}, "a report shows what the history holds"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
 	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},
+	{"testkit/netlab", []string{"component", "diag", "sshkey", "testkit"}, "networks with real SSH servers for tests of communicators"},
 	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
 	{"cli", []string{""}, "the command line wires everything together"},
 }

@@ -89,11 +89,15 @@ func startAgent(t testing.TB, keys ...keyPair) string {
 }
 
 // certificate signs a key for a user and writes it to a file.
-func certificate(t testing.TB, authority xssh.Signer, k keyPair, user string) string {
+func certificate(t testing.TB, authority xssh.Signer, k keyPair, user string, extensions ...string) string {
 	t.Helper()
+	may := map[string]string{}
+	for _, e := range extensions {
+		may[e] = ""
+	}
 	cert := &xssh.Certificate{
 		Key: k.signer.PublicKey(), CertType: xssh.UserCert, ValidPrincipals: []string{user},
-		ValidBefore: xssh.CertTimeInfinity,
+		ValidBefore: xssh.CertTimeInfinity, Permissions: xssh.Permissions{Extensions: may},
 	}
 	if err := cert.SignCert(rand.Reader, authority); err != nil {
 		t.Fatal(err)

@@ -18,8 +18,8 @@ import (
 
 // facts are what was found out about a machine when it was first reached.
 type facts struct {
-	shell component.Shell
-	posix bool // Line is understood by a POSIX shell
+	shell component.Shell // 0 where no commands can be run
+	posix bool            // Line is understood by a POSIX shell
 	tar   bool
 	pty   bool
 	// boot names the present start of the machine; empty when it does not
@@ -44,10 +44,21 @@ func examine(ctx context.Context, l *link) (facts, error) {
 			f.posix, f.tar, f.boot = true, true, boot
 		}
 	}
-	if !f.posix && l.windows(ctx) {
+	switch {
+	case f.posix:
+	case l.windows(ctx):
 		f.shell = component.Cmd
+	case l.onlyFiles(ctx, out):
+		f.shell, f.pty = 0, false
 	}
 	return f, nil
+}
+
+// onlyFiles tells an account that may only copy files: whatever is asked for,
+// its server answers the same. Every shell knows "echo".
+func (l *link) onlyFiles(ctx context.Context, answer string) bool {
+	out, err := l.output(ctx, "echo ingot")
+	return err == nil && out == answer && !strings.Contains(out, "ingot")
 }
 
 // windows tells cmd.exe and PowerShell from other shells that are not POSIX.
@@ -235,6 +246,9 @@ func (c *comm) redial(ctx context.Context, w *readiness.Watch, limit budget) err
 
 // Run executes a command; see component.Communicator.
 func (c *comm) Run(ctx context.Context, cmd component.Command) (component.Exit, error) {
+	if c.facts.shell == 0 {
+		return component.Exit{}, fmt.Errorf("ssh: run a command: the account can only copy files: %w", component.ErrUnsupported)
+	}
 	exit, err := c.exec(ctx, command{
 		line: cmd.Line, stdin: cmd.Stdin, stdout: cmd.Stdout, stderr: cmd.Stderr,
 		pty: cmd.PTY || c.connection.SSHPty,
@@ -272,7 +286,7 @@ func (c *comm) exec(ctx context.Context, cmd command) (component.Exit, error) {
 // Caps says what works; see component.Communicator.
 func (c *comm) Caps() component.Caps {
 	return component.Caps{
-		Run: true, Put: true, Get: true, Tree: true, PTY: c.facts.pty, AlwaysPTY: c.connection.SSHPty,
+		Run: c.facts.shell != 0, Put: true, Get: true, Tree: true, PTY: c.facts.pty, AlwaysPTY: c.connection.SSHPty,
 		Shell: c.facts.shell, Transport: "ssh",
 	}
 }

@@ -224,7 +224,7 @@ func TestShellIsFoundOut(t *testing.T) {
 	}
 	o, want := answer(component.POSIX, "posix", "welcome to the machine\r\ningot-tar-posix\r\n")
 	check("a shell with a greeting", o, want)
-	o, want = answer(component.POSIX, "posix", "x=ingot: Command not found.\n")
+	o, want = answer(component.POSIX, "posix", "", "echo", "ingot\n")
 	check("csh", o, want)
 	o, want = answer(component.Cmd, "posix", "'x' is not recognized as an internal or external command", "ver", "Microsoft Windows [Version 10.0]")
 	check("cmd", o, want)

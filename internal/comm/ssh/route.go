@@ -129,8 +129,13 @@ func (t *route) throughBastion(ctx context.Context, s *settings, w *readiness.Wa
 	c, err := b.client.DialContext(ctx, "tcp", s.address)
 	if err != nil {
 		var refused *ssh.OpenChannelError
-		if ctx.Err() == nil && !errors.As(err, &refused) {
+		switch {
+		case ctx.Err() != nil:
+		case !errors.As(err, &refused):
 			b.close() // it is broken: make sure that it is not used again
+		case refused.Reason == ssh.Prohibited:
+			// It will not change its mind.
+			return nil, final(fmt.Errorf("ssh: the bastion %s does not let us connect to %s: %w; its server must allow forwarding (AllowTcpForwarding, PermitOpen), and a certificate must have permit-port-forwarding", s.bastionAddress, s.address, err))
 		}
 		return nil, fmt.Errorf("from the bastion %s: %w", s.bastionAddress, because(ctx, err))
 	}
