@@ -84,9 +84,9 @@ type Access struct {
 	// Through names what the way to the machine leads through, such as a
 	// bastion host; empty when it is straight.
 	Through string
-	// Password, PrivateKey (not encrypted), Certificate (of the key, in
-	// authorized_keys format) and AgentSocket (of an SSH agent) are what
-	// logs in; empty when not used.
+	// Password, PrivateKey (not encrypted), Certificate (of the key; for SSH
+	// in authorized_keys format, for WinRM in PEM, in which there may be more)
+	// and AgentSocket (of an SSH agent) are what logs in; empty when not used.
 	Password    string
 	PrivateKey  []byte
 	Certificate []byte

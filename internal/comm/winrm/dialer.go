@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -254,6 +255,19 @@ func (d *dialer) configure(e component.Endpoint, clock component.Clock) (*client
 	c.access = component.Access{
 		Transport: "winrm", Host: host, Port: port, User: s.WinRMUser, Password: s.WinRMPassword,
 		TLS: s.WinRMUseSSL, Insecure: s.WinRMInsecure, NTLM: s.WinRMUseNTLM, NoProxy: s.WinRMNoProxy,
+	}
+	if s.WinRMCertFile == "" {
+		return c, address, nil
+	}
+	keyFile := s.WinRMKeyFile
+	if keyFile == "" {
+		keyFile = s.WinRMCertFile
+	}
+	if c.access.Certificate, err = os.ReadFile(s.WinRMCertFile); err != nil {
+		return nil, "", fmt.Errorf("winrm: read winrm_cert_file: %w", err)
+	}
+	if c.access.PrivateKey, err = os.ReadFile(keyFile); err != nil {
+		return nil, "", fmt.Errorf("winrm: read winrm_key_file: %w", err)
 	}
 	return c, address, nil
 }

@@ -288,6 +288,10 @@ func TestWinRM(t *testing.T) {
 			t.Errorf("the password can be seen: %q", l)
 		}
 	}
+	certified := a
+	certified.Certificate, certified.PrivateKey, certified.NTLM = []byte("CERT"), []byte("KEY"), false
+	got, _ = lines(t, reachable{container(), certified}, map[string]cty.Value{})
+	has(t, got, `inventory       ansible_winrm_transport: !unsafe "certificate"`, `inventory       ansible_winrm_cert_pem: !unsafe "DIR/client.pem"`, `inventory       ansible_winrm_cert_key_pem: !unsafe "DIR/client-key.pem"`)
 	got, _ = lines(t, reachable{container(), a}, map[string]cty.Value{"ansible_winrm_use_http": cty.True})
 	has(t, got, `inventory       ansible_winrm_scheme: !unsafe "http"`)
 }

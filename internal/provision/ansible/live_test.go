@@ -19,6 +19,7 @@ import (
 	"ingot/internal/comm/ssh"
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
+	"ingot/internal/testkit/guestrig"
 	"ingot/internal/testkit/live"
 )
 
@@ -164,5 +165,36 @@ func TestLiveInventory(t *testing.T) {
 	want := `"msg": "[\"::1\", 7, \"DOM\\\\it's me\", \"a {{ b }} \\\"'\\\\ #\\u00fc\", false, [\"g\"]]"`
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s\n%s", diff, out)
+	}
+}
+
+// TestLiveGuest: a virtual machine without Python gets a script.
+func TestLiveGuest(t *testing.T) {
+	env := live.Require(t)
+	requireAnsible(t)
+	guest := guestrig.Resume(t, env)
+	r, _, _ := componenttest.NewRun(t)
+	comm, err := ssh.NewDialer(ssh.Deps{Home: t.TempDir()}).Dial(t.Context(), r, func(context.Context) (component.Endpoint, error) {
+		return component.Endpoint{
+			Transport: "ssh", Host: guest.Host, Port: guest.Port,
+			Connection: &component.Connection{SSHUsername: guest.Login.User, SSHPrivateKeyFile: guest.Login.KeyFile},
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer comm.Close()
+	play(t, comm, `
+- hosts: default
+  gather_facts: false
+  tasks:
+    - copy: {content: "#!/bin/sh\necho \"made $1\" >/root/by-ansible\n", dest: hello.sh}
+      delegate_to: localhost
+      connection: local
+    - script: hello.sh guest
+    - raw: sync
+`, nil)
+	if got := guest.Run(t, "cat /root/by-ansible"); got != "made guest\n" {
+		t.Errorf("the guest has %q", got)
 	}
 }

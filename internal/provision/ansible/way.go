@@ -3,7 +3,9 @@ package ansible
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +60,7 @@ func (s *step) reach(ctx context.Context, t component.Target, dir string) (*way,
 	case access.Transport == "winrm" && s.UseProxy != nil && *s.UseProxy:
 		return nil, fmt.Errorf("use_proxy = true, but there is no way around WinRM through SSH; remove use_proxy")
 	case access.Transport == "winrm":
-		return s.winrm(access), nil
+		return s.winrm(access, dir)
 	case s.UseProxy != nil && !*s.UseProxy && obstacle != "":
 		return nil, fmt.Errorf("use_proxy = false, but there is no direct way: %s", obstacle)
 	case obstacle == "" && (s.UseProxy == nil || !*s.UseProxy):
@@ -108,7 +110,7 @@ func (s *step) direct(caps component.Caps, a component.Access, dir string) (*way
 }
 
 // winrm lets Ansible connect to WinRM.
-func (s *step) winrm(a component.Access) *way {
+func (s *step) winrm(a component.Access, dir string) (*way, error) {
 	scheme, transport, validation := "http", "basic", "validate"
 	if a.TLS && !s.WinRMUseHTTP {
 		scheme = "https"
@@ -120,12 +122,20 @@ func (s *step) winrm(a component.Access) *way {
 		validation = "ignore"
 	}
 	secrets := map[string]any{"ansible_password": a.Password}
+	if len(a.Certificate) > 0 {
+		transport = "certificate"
+		certificate, key := filepath.Join(dir, "client.pem"), filepath.Join(dir, "client-key.pem")
+		if err := errors.Join(os.WriteFile(certificate, a.Certificate, 0o600), os.WriteFile(key, a.PrivateKey, 0o600)); err != nil {
+			return nil, fmt.Errorf("write the client certificate: %w", err)
+		}
+		secrets = map[string]any{"ansible_winrm_cert_pem": certificate, "ansible_winrm_cert_key_pem": key}
+	}
 	vars := map[string]any{
 		"ansible_connection": "winrm", "ansible_shell_type": "powershell", "ansible_winrm_scheme": scheme,
 		"ansible_winrm_transport": transport, "ansible_winrm_server_cert_validation": validation,
-		"ansible_password": a.Password,
 	}
-	return &way{host: a.Host, port: a.Port, user: s.userOr(a.User), connection: vars, foreign: secrets, noProxy: a.NoProxy}
+	maps.Copy(vars, secrets)
+	return &way{host: a.Host, port: a.Port, user: s.userOr(a.User), connection: vars, foreign: secrets, noProxy: a.NoProxy}, nil
 }
 
 // proxied starts a local SSH server in front of the build's connection.

@@ -165,7 +165,7 @@ func TestCommand(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	project(t, map[string]string{"site.pp": ""})
 	for code, want := range map[int]string{
-		0: "", 2: "", 1: "Puppet ended with exit code 1", 4: "resources could not be brought", 6: "resources could not be brought", 127: "Puppet was not found on the machine",
+		0: "", 2: "", 1: "running Puppet ended with exit code 1", 4: "resources could not be brought", 6: "resources could not be brought", 127: "no Puppet was found on the machine",
 	} {
 		for _, ignore := range []bool{false, true} {
 			r, _, events := componenttest.NewRun(t)

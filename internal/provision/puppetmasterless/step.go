@@ -73,9 +73,9 @@ func (s *step) judge(t component.Target, exit component.Exit) error {
 	case exit.Code == codeFailures, exit.Code == codeChangedFailed:
 		err = fmt.Errorf("resources could not be brought into the state that the manifest describes, see above (%s)", exit)
 	case exit.Code == codeAbsent:
-		err = fmt.Errorf("Puppet was not found on the machine (%s); install it with a provisioner before this one, or set puppet_bin_dir", exit)
+		err = fmt.Errorf("no Puppet was found on the machine (%s); install it with a provisioner before this one, or set puppet_bin_dir", exit)
 	default:
-		err = fmt.Errorf("Puppet ended with %s", exit)
+		err = fmt.Errorf("running Puppet ended with %s", exit)
 	}
 	if s.IgnoreExitCodes {
 		t.Emit(component.Warning{Summary: "Puppet has failed", Detail: err.Error() + ". That is ignored (ignore_exit_codes)."})
