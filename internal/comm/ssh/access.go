@@ -13,7 +13,8 @@ import (
 )
 
 // Access says how the machine was reached; see component.Accessible. The host
-// key is the one of this connection, unless keys are not checked at all.
+// key is the one of this connection, unless keys are not checked at all. A key
+// that the machine has not accepted is left out.
 func (c *comm) Access() (component.Access, error) {
 	c.mu.Lock()
 	s, l, closed := c.settings, c.link, c.closed
@@ -43,6 +44,9 @@ func (c *comm) Access() (component.Access, error) {
 		if out.Certificate, err = os.ReadFile(s.creds.certFile); err != nil {
 			return component.Access{}, fmt.Errorf("ssh: read %s: %w", s.creds.certName, err)
 		}
+	}
+	if l.keyless {
+		out.PrivateKey, out.Certificate, out.AgentSocket = nil, nil, ""
 	}
 	if s.keys.mode != component.HostKeyOff {
 		for _, k := range append([]ssh.PublicKey{l.hostKey}, s.known...) {

@@ -19,6 +19,7 @@ func TestAccess(t *testing.T) {
 	k := newKeyPair(t)
 	s := sshd.Start(t, sshd.Options{Keys: []xssh.PublicKey{k.signer.PublicKey()}})
 	bastion := sshd.Start(t, sshd.Options{})
+	refusing := sshd.Start(t, sshd.Options{Keys: []xssh.PublicKey{sshd.NewKey(t).PublicKey()}, Password: "secret"})
 	text, err := os.ReadFile(k.file)
 	if err != nil {
 		t.Fatal(err)
@@ -29,6 +30,10 @@ func TestAccess(t *testing.T) {
 		change func(*component.Connection)
 		want   func(*component.Access)
 	}{
+		"key refused": {func(c *component.Connection) { c.SSHPassword = "secret" }, func(a *component.Access) {
+			a.Host, a.Port, a.HostKeys = refusing.Host(), refusing.Port(), []string{refusing.HostKey()}
+			a.Password, a.PrivateKey = "secret", nil
+		}},
 		"first key seen": {func(*component.Connection) {}, func(*component.Access) {}},
 		"known key":      {func(c *component.Connection) { c.SSHHostKey = []string{s.HostKey()} }, func(*component.Access) {}},
 		"no check":       {func(c *component.Connection) { c.SSHHostKeyCheck = component.HostKeyOff }, func(a *component.Access) { a.HostKeys = nil }},
@@ -43,7 +48,11 @@ func TestAccess(t *testing.T) {
 			connection, expected := base, want
 			c.change(&connection)
 			c.want(&expected)
-			comm := hasty(t).mustDial(t, to(s, connection))
+			server := s
+			if name == "key refused" {
+				server = refusing
+			}
+			comm := hasty(t).mustDial(t, to(server, connection))
 			got, err := comm.(component.Accessible).Access()
 			if err != nil {
 				t.Fatal(err)

@@ -86,12 +86,22 @@ func (l *login) close() {
 	}
 }
 
+// triedKey begins the note of a key.
+const triedKey = "public key "
+
 func (l *login) note(method string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !slices.Contains(l.tried, method) {
 		l.tried = append(l.tried, method)
 	}
+}
+
+// keyless reports whether what was tried last, and so has succeeded, is no key.
+func (l *login) keyless() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.tried) == 0 || !strings.HasPrefix(l.tried[len(l.tried)-1], triedKey)
 }
 
 // observe is asked by the SSH library before each method; it lets it go on
@@ -134,7 +144,7 @@ func (c *credentials) login(ctx context.Context) (*login, error) {
 	if len(signers) > 0 {
 		l.methods = append(l.methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			for _, s := range signers {
-				l.note("public key " + describe(s.PublicKey()))
+				l.note(triedKey + describe(s.PublicKey()))
 			}
 			return signers, nil
 		}))

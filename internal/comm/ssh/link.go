@@ -26,8 +26,10 @@ const deadAfter = 30 * time.Second
 type link struct {
 	client *ssh.Client
 	conn   *watchedConn
-	// hostKey is what the machine has shown.
+	// hostKey is what the machine has shown; keyless says that the login was
+	// made without a key, although there may be one.
 	hostKey ssh.PublicKey
+	keyless bool
 	// boot names the start of the machine that the connection is to; empty
 	// when the machine does not tell.
 	boot string
@@ -98,7 +100,7 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 		return nil, h.explain(ctx, login, accepted.Load(), err)
 	}
 	l := newLink(ssh.NewClient(c, chans, reqs), w)
-	l.hostKey = shown
+	l.hostKey, l.keyless = shown, login.keyless()
 	return l, nil
 }
 

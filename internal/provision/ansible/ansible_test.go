@@ -230,7 +230,7 @@ func TestProxy(t *testing.T) {
 	}{
 		"container": {container(), map[string]cty.Value{}, `(the machine is reached by "docker", which Ansible does not know)`},
 		"bastion":   {withSSH(through), map[string]cty.Value{}, "(the way to the machine leads through the bastion host b:22)"},
-		"password":  {withSSH(password), map[string]cty.Value{}, "(the connection is made without a key)"},
+		"password":  {withSSH(password), map[string]cty.Value{}, "(the login is made without a key)"},
 		"asked for": {withSSH(key), map[string]cty.Value{"use_proxy": cty.True, "ansible_proxy_key_type": str("ECDSA")}, "(use_proxy = true)"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func obstacleTo(a component.Access) string {
 	case a.Through != "":
 		return "the way to the machine leads through " + a.Through
 	case len(a.PrivateKey) == 0 && a.AgentSocket == "":
-		return "the connection is made without a key"
+		return "the login is made without a key"
 	}
 	return ""
 }
