@@ -173,12 +173,15 @@ func (s firmwareSearch) choose(code, vars string) (flash, error) {
 		return flash{code, vars, secureName(code) || s.secure(code)}, nil
 	}
 	installed := s.installed()
-	for _, f := range installed {
-		switch {
-		case code != "" && sameFile(f.code, code):
-			return flash{code, f.vars, f.secure || secureName(code)}, nil
-		case vars != "" && sameFile(f.vars, vars) && !f.secure:
-			return flash{f.code, vars, false}, nil
+	// One file may have several names, each with variables of its own.
+	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, sameFile} {
+		for _, f := range installed {
+			switch {
+			case code != "" && same(f.code, code):
+				return flash{code, f.vars, f.secure || secureName(code)}, nil
+			case vars != "" && same(f.vars, vars) && !f.secure:
+				return flash{f.code, vars, false}, nil
+			}
 		}
 	}
 	if code != "" {
@@ -202,9 +205,6 @@ func (s firmwareSearch) choose(code, vars string) (flash, error) {
 }
 
 func sameFile(a, b string) bool {
-	if a == b {
-		return true
-	}
 	x, errX := os.Stat(a)
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)

@@ -40,6 +40,11 @@ func TestFirmwareIsFound(t *testing.T) {
 	write(t, at("share/45-gone.json"), description(at("gone"), at("a/VARS.fd"), "pc-*"))
 	write(t, at("share/50-secure.json"), description(at("a/CODE.ms.fd"), at("a/VARS.ms.fd"), "pc-q35-*", "requires-smm", "secure-boot"))
 	write(t, at("share/60-plain.json"), description(at("a/CODE.fd"), at("a/VARS.fd"), "pc-i440fx-*"))
+	// Two names of one file, as Debian has them.
+	if err := os.Symlink("CODE.ms.fd", at("a/CODE.other.fd")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, at("share/55-other.json"), description(at("a/CODE.other.fd"), at("c/alone.fd"), "pc-q35-*", "requires-smm"))
 	search := func(machine string) firmwareSearch {
 		return firmwareSearch{arch: "x86_64", machine: machine, described: []string{at("etc"), at("share")},
 			known: []flash{{code: at("gone"), vars: at("gone")}, {code: at("b/my_code.fd"), vars: at("b/my_vars.fd")}}}
@@ -49,6 +54,7 @@ func TestFirmwareIsFound(t *testing.T) {
 		{"pc-i440fx-7.2,accel=tcg", "", "", "a/CODE.fd a/VARS.fd false"},
 		{"q35", "", "", "b/my_code.fd b/my_vars.fd false"},
 		{"q35", "a/CODE.ms.fd", "", "a/CODE.ms.fd a/VARS.ms.fd true"},
+		{"q35", "a/CODE.other.fd", "", "a/CODE.other.fd c/alone.fd true"},
 		{"q35", "a/CODE.ms.fd", "c/alone.fd", "a/CODE.ms.fd c/alone.fd true"},
 		{"pc", "", "a/VARS.fd", "a/CODE.fd a/VARS.fd false"},
 		{"virt", "", "c/alone.fd", ""},
