@@ -29,7 +29,19 @@ type job struct {
 }
 
 // FactNames implements component.FactNames.
-func (j *job) FactNames() []string { return []string{factID} }
+func (j *job) FactNames() []string {
+	if !j.plan.httpSettings.Enabled() {
+		return []string{factID}
+	}
+	return []string{factID, factHTTPAddr, factHTTPIP, factHTTPPort}
+}
+
+// The facts that all builders with an HTTP server have.
+const (
+	factHTTPAddr = "PackerHTTPAddr"
+	factHTTPIP   = "PackerHTTPIP"
+	factHTTPPort = "PackerHTTPPort"
+)
 
 // DataNames implements component.DataNames.
 func (j *job) DataNames() []string {

@@ -40,9 +40,9 @@ func (m *machine) Facts() map[string]cty.Value {
 	facts := map[string]cty.Value{factID: cty.StringVal(m.name)}
 	if s := m.hw.http; s != nil {
 		ip, port := m.plan.httpIP(m.hw), strconv.Itoa(s.Port())
-		facts["PackerHTTPIP"] = cty.StringVal(ip)
-		facts["PackerHTTPPort"] = cty.StringVal(port)
-		facts["PackerHTTPAddr"] = cty.StringVal(net.JoinHostPort(ip, port))
+		facts[factHTTPIP] = cty.StringVal(ip)
+		facts[factHTTPPort] = cty.StringVal(port)
+		facts[factHTTPAddr] = cty.StringVal(net.JoinHostPort(ip, port))
 	}
 	return facts
 }

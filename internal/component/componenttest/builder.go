@@ -89,9 +89,19 @@ func (cfg BuilderConfig) each(t testing.TB, fn func(b building) error) error {
 	return errors.Join(errs...)
 }
 
+// capture stops the machine, as the engine does, and captures it.
+func (b building) capture(t testing.TB) (*component.Artifact, error) {
+	if s, ok := b.machine.(component.Stopper); ok {
+		if err := s.Stop(t.Context(), b.run, nil); err != nil {
+			return nil, err
+		}
+	}
+	return b.job.Capture(t.Context(), b.run, b.machine)
+}
+
 func (cfg BuilderConfig) builds(t testing.TB) error {
 	return cfg.each(t, func(b building) error {
-		a, err := b.job.Capture(t.Context(), b.run, b.machine)
+		a, err := b.capture(t)
 		if err != nil || a == nil {
 			return err
 		}
@@ -149,7 +159,7 @@ func (cfg BuilderConfig) reachable(t testing.TB) error {
 
 func (cfg BuilderConfig) keepsArtifact(t testing.TB) error {
 	return cfg.each(t, func(b building) error {
-		a, err := b.job.Capture(t.Context(), b.run, b.machine)
+		a, err := b.capture(t)
 		if err != nil || a == nil {
 			return err
 		}
