@@ -15,6 +15,7 @@ import (
 	"ingot/internal/engine"
 	"ingot/internal/history"
 	"ingot/internal/journal"
+	"ingot/internal/otlp"
 	"ingot/internal/retry"
 	"ingot/internal/ui"
 	"ingot/internal/watchdog"
@@ -132,6 +133,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
+	screen.readTraceSettings()
 	screen.remember(d, f, run, path, bad)
 	res, err := engine.Run(steps.work, p, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
@@ -145,6 +147,8 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	}
 	screen.recorded(err)
 	screen.report(f.report)
+	screen.trace(steps.release)
+	screen.forget()
 	// Nobody waited for the release of what a second interrupt has left.
 	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))
 	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
@@ -236,6 +240,8 @@ type screen struct {
 	record *history.Recorder
 	// recordedIn is where that is; without a run when it is nowhere.
 	recordedIn place
+	// traces says where a trace of the run goes.
+	traces otlp.Settings
 	// sources is the text of the template that is built, for showing lines.
 	sources map[string][]byte
 	closers []func() error

@@ -24,9 +24,9 @@ func (s *screen) remember(d dirs, f buildFlags, run *openRun, template string, i
 	if err != nil {
 		s.warn(fmt.Sprintf("This run will not be in the history (%v).", err))
 	}
-	if s.recordedIn.run == "" && f.report != "" {
+	if s.recordedIn.run == "" && (f.report != "" || s.traces.Endpoint != "") {
 		if err := s.recordPassing(f, *run, template, incomplete); err != nil {
-			s.warn(fmt.Sprintf("No report will be written (%v).", err))
+			s.warn(fmt.Sprintf("No report will be written, and no trace sent (%v).", err))
 		}
 	}
 }

@@ -71,23 +71,32 @@ func (s *screen) report(path string) {
 	if path == "" || s.recordedIn.run == "" {
 		return
 	}
-	err := func() error {
-		f, err := os.Open(s.recordedIn.Path(s.recordedIn.run))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		run, err := history.Read(f, report.Options(), false)
-		if err != nil {
-			return err
-		}
-		return writeReport(path, run)
-	}()
-	if s.recordedIn.remove != nil {
-		err = errors.Join(err, s.recordedIn.remove())
+	run, err := s.readRecorded(report.Options())
+	if err == nil {
+		err = writeReport(path, run)
 	}
 	if err != nil {
 		s.warn(fmt.Sprintf("No report was written (%v).", err))
+	}
+}
+
+// readRecorded is the run that has just ended.
+func (s *screen) readRecorded(o history.Options) (*history.Run, error) {
+	f, err := os.Open(s.recordedIn.Path(s.recordedIn.run))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return history.Read(f, o, false)
+}
+
+// forget removes what was recorded for a report or a trace alone.
+func (s *screen) forget() {
+	if s.recordedIn.remove == nil {
+		return
+	}
+	if err := s.recordedIn.remove(); err != nil {
+		s.warn(err.Error())
 	}
 }
 
@@ -109,4 +118,5 @@ func (s *screen) reportRefused(f buildFlags, template string, cause error) {
 	}
 	s.recorded(cause)
 	s.report(f.report)
+	s.forget()
 }

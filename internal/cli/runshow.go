@@ -188,7 +188,7 @@ func (t *runText) retries(depth int, list []history.Retry) {
 
 func (t *runText) wait(depth int, w *history.Wait) {
 	const short = time.Second
-	if w.Ended && w.Err == nil && w.Took() < short {
+	if w.Err == nil && w.Took() < short {
 		return
 	}
 	text := "waited for " + w.For

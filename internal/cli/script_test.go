@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -100,6 +101,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"no-secret":    noSecret,
 			"no-secret-in": noSecretIn,
 			"normalise":    normalise,
+			"otlp-server":  otlpServer,
 			"nothing-left": nothingLeft,
 			"reap-named":   reapNamed,
 			"records":      records,
@@ -412,6 +414,26 @@ func slowServer(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}))
 	ts.Setenv("SLOW_SERVER", server.URL)
+	ts.Defer(server.Close)
+}
+
+// otlp-server FILE takes traces at $OTLP_SERVER and appends them to the file.
+func otlpServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: otlp-server FILE")
+	}
+	path := ts.MkAbs(args[0])
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err == nil {
+			_, err = io.Copy(f, r.Body)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil || r.URL.Path != "/v1/traces" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	ts.Setenv("OTLP_SERVER", server.URL)
 	ts.Defer(server.Close)
 }
 

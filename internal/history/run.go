@@ -414,6 +414,21 @@ func waitFor(waits *[]*Wait, what string, begin time.Duration) *Wait {
 	return w
 }
 
+// closeWaits gives an end to the waits of which none was told: what is waited for
+// is waited for until it is something else, or the end of all.
+func closeWaits(waits []*Wait, end time.Duration) {
+	for i, w := range waits {
+		if w.Ended {
+			continue
+		}
+		w.End = end
+		if i+1 < len(waits) {
+			w.End = waits[i+1].Begin
+		}
+		w.End = max(w.End, w.Begin)
+	}
+}
+
 // withoutStages leaves out the open waits that began no earlier than begin: a
 // tenth of a second is for the clock's grain.
 func withoutStages(waits []*Wait, begin time.Duration) []*Wait {
@@ -484,8 +499,10 @@ func (b *builder) finish(alive bool) *Run {
 				p.Ended, p.End = true, p.Steps[len(p.Steps)-1].End
 			}
 			open(&p.Span)
+			closeWaits(p.Waits, p.End)
 			for _, s := range p.Steps {
 				open(&s.Span)
+				closeWaits(s.Waits, s.End)
 			}
 		}
 	}

@@ -109,9 +109,10 @@ func TestWaitStagesReplaceWaits(t *testing.T) {
 		stamp(5000, component.Waiting{For: "banner", Elapsed: time.Second}, web),
 		stamp(6000, component.WaitEnded{For: "SSH", Elapsed: 5 * time.Second}, web),
 		stamp(9000, component.Waiting{For: "the rest", Elapsed: time.Second}, web),
+		stamp(9500, component.PhaseEnded{Phase: component.PhaseConnect}, web),
 	).Builds[0]
 	w := b.Phases[0].Waits
-	if len(w) != 2 || w[0].For != "SSH" || w[0].Begin != time.Second || !w[0].Ended || w[1].For != "the rest" || w[1].Begin != 8*time.Second {
+	if len(w) != 2 || w[0].For != "SSH" || w[0].Begin != time.Second || !w[0].Ended || w[1].For != "the rest" || w[1].Begin != 8*time.Second || w[1].End != 9500*time.Millisecond {
 		t.Errorf("%+v", w)
 	}
 }
