@@ -108,7 +108,7 @@ func TestReports(t *testing.T) {
 // Ensure that no text of a run becomes a part of the page's own language.
 func TestTextsAreEscaped(t *testing.T) {
 	const evil = `</pre><script>alert(1)</script><img src=x onerror=\"x()\"> ' onmouseover=x ` + "`" + ` </style> javascript:x url(http://x)`
-	text := fmt.Sprintf(`{"type":"history","format":1,"template":"EVIL","dir":"EVIL","version":"EVIL","flags":["EVIL"],"run_id":"EVIL"}
+	text := `{"type":"history","format":1,"template":"EVIL","dir":"EVIL","version":"EVIL","flags":["EVIL"],"run_id":"EVIL"}
 {"type":"diagnostic","severity":"EVIL","summary":"EVIL","detail":"EVIL","file":"EVIL","line":1}
 {"type":"run_started","builds":["EVIL"]}
 {"type":"warning","summary":"EVIL","detail":"EVIL"}
@@ -122,7 +122,7 @@ func TestTextsAreEscaped(t *testing.T) {
 {"type":"resource_released","build":"EVIL","resource":{"kind":"EVIL","token":"EVIL","id":"EVIL"},"error":"EVIL"}
 {"type":"build_ended","build":"EVIL","ms":40,"error":"EVIL","artifacts":[{"producer":"EVIL","id":"EVIL","summary":"EVIL","files":[{"path":"EVIL","digest":"EVIL"}],"images":[{"provider":"EVIL","id":"EVIL"}]}]}
 {"type":"run_ended","interrupted":"EVIL","failed":1}
-`)
+`
 	page := pageOfHostile(t, strings.ReplaceAll(text, "EVIL", evil))
 	for _, bad := range []string{"<script", "<img", "</pre><script", `onerror="`, "</style> "} {
 		if strings.Contains(page, bad) {
