@@ -2,8 +2,8 @@
 // its clients ask for to a communicator: it gives a machine without SSH, such as
 // a container, to programs that know nothing else.
 //
-// It runs commands and has the SFTP protocol. There are no interactive shells, no
-// forwarding, and one key only that may log in.
+// It runs commands and has the SFTP and SCP protocols. There are no interactive
+// shells, no forwarding, and one key only that may log in.
 package sshfront
 
 import (

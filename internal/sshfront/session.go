@@ -39,7 +39,7 @@ func (s *Server) session(ctx context.Context, n ssh.NewChannel) {
 		case "exec":
 			var m struct{ Line string }
 			if ssh.Unmarshal(q.Payload, &m) == nil {
-				work = func() component.Exit { return s.run(ctx, ch, m.Line, terminal) }
+				work = func() component.Exit { return s.command(ctx, ch, m.Line, terminal) }
 			}
 		case "subsystem":
 			var m struct{ Name string }
@@ -73,6 +73,14 @@ func finish(ch ssh.Channel, e component.Exit) {
 		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(&struct{ Code uint32 }{uint32(e.Code)})) // likewise
 	}
 	_ = ch.Close() // likewise
+}
+
+// command runs a command, or does what it would do.
+func (s *Server) command(ctx context.Context, ch ssh.Channel, line string, terminal bool) component.Exit {
+	if c, ok := parseSCP(line); ok {
+		return s.scp(ctx, ch, c)
+	}
+	return s.run(ctx, ch, line, terminal)
 }
 
 // run passes a command on.

@@ -164,24 +164,41 @@ func (m *machine) stat(name, follow string) (sftp.ListerAt, error) {
 	if u := m.receiving(name); u != nil {
 		return list{u.info()}, nil
 	}
-	test := `[ -e "$p" ]`
-	if follow != "-L" {
-		test += ` || [ -L "$p" ]`
-	}
-	out, err := m.shell(fmt.Sprintf("%sp=%s; { %s; } || exit %d; d %s \"$p\"", describe, word(name), test, codeAbsent, follow))
-	if err != nil {
-		return nil, err
-	}
-	i, err := parseInfo(path.Base(name), out)
+	i, err := m.info(name, follow)
 	if err != nil {
 		return nil, err
 	}
 	return list{i}, nil
 }
 
-// folder lists a folder. The parts of an entry end with null bytes, since names
-// may hold line ends.
+// info describes a file; follow is -L, or two quotes for a link itself.
+func (m *machine) info(name, follow string) (info, error) {
+	test := `[ -e "$p" ]`
+	if follow != "-L" {
+		test += ` || [ -L "$p" ]`
+	}
+	out, err := m.shell(fmt.Sprintf("%sp=%s; { %s; } || exit %d; d %s \"$p\"", describe, word(name), test, codeAbsent, follow))
+	if err != nil {
+		return info{}, err
+	}
+	return parseInfo(path.Base(name), out)
+}
+
 func (m *machine) folder(name string) (sftp.ListerAt, error) {
+	entries, err := m.entries(name)
+	if err != nil {
+		return nil, err
+	}
+	out := make(list, len(entries))
+	for i, e := range entries {
+		out[i] = e
+	}
+	return out, nil
+}
+
+// entries lists a folder. The parts of an entry end with null bytes, since names
+// may hold line ends.
+func (m *machine) entries(name string) ([]info, error) {
 	out, err := m.shell(fmt.Sprintf(`%sp=%s; [ -d "$p" ] || exit %d; cd -- "$p" || exit 1
 for f in * .[!.]* ..?*; do
 if [ -e "$f" ] || [ -L "$f" ]; then d '' "$f"; printf '\000%%s\000' "$f"; fi
@@ -189,7 +206,7 @@ done`, describe, word(name), codeAbsent))
 	if err != nil {
 		return nil, err
 	}
-	var entries list
+	var entries []info
 	parts := strings.Split(out, "\x00")
 	for i := 0; i+1 < len(parts); i += 2 {
 		if base := parts[i+1]; base == "" || strings.Contains(base, "/") {

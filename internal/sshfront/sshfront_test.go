@@ -460,7 +460,13 @@ func TestOpenSSH(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "tree", "leaf"), []byte("text"), 0o755))
 	run("scp", "", "-s", "-p", "-r", "-P", port, dir+"/tree", "127.0.0.1:"+dir+"/copy")
 	run("scp", "", "-s", "-p", "-r", "-P", port, "127.0.0.1:"+dir+"/copy", dir+"/back")
-	for name, mode := range map[string]fs.FileMode{"b": 0o640, "c": 0o640, "copy/leaf": 0o755, "back/leaf": 0o755} {
+	run("scp", "", "-O", "-p", "-r", "-P", port, dir+"/tree", "127.0.0.1:"+dir+"/oldcopy")
+	run("scp", "", "-O", "-p", "-r", "-P", port, "127.0.0.1:"+dir+"/oldcopy", dir+"/oldback")
+	run("scp", "", "-O", "-r", "-P", port, dir+"/tree", dir+"/a file", "127.0.0.1:"+dir+"/oldcopy")
+	run("scp", "", "-O", "-P", port, "127.0.0.1:"+dir+"/b", "127.0.0.1:"+dir+"/c", dir+"/tree")
+	for name, mode := range map[string]fs.FileMode{
+		"oldcopy/leaf": 0o755, "oldback/leaf": 0o755, "oldcopy/tree/leaf": 0o755, "oldcopy/a file": 0o640, "tree/b": 0o640, "tree/c": 0o640,
+		"b": 0o640, "c": 0o640, "copy/leaf": 0o755, "back/leaf": 0o755} {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || string(text) != "text" {
 			t.Errorf("%s: %q, %v", name, text, err)
@@ -469,6 +475,33 @@ func TestOpenSSH(t *testing.T) {
 		if got := modeOf(t, filepath.Join(dir, name)); got != mode {
 			t.Errorf("%s: %v, want %v", name, got, mode)
 		}
+	}
+}
+
+// TestSCPErrors: the client hears of what goes wrong, and goes on with the rest.
+func TestSCPErrors(t *testing.T) {
+	f := start(t, onThisMachine(t))
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
+	for name, c := range map[string]struct{ line, send, want string }{
+		"folder in place of a file": {"scp -f " + dir, "\x00", "\x01scp: " + dir + ": is a folder\n"},
+		"not there":                 {"scp -f " + dir + "/none", "\x00", "\x01scp: " + dir + "/none: file does not exist\n"},
+		"not a folder":              {"scp -t -d " + dir + "/file", "", "\x01scp: " + dir + "/file: not a folder\n"},
+		"folder not asked for":      {"scp -t " + dir, "D0755 0 x\n", "\x00\x01scp: " + dir + ": a folder was not asked for\n"},
+		"name that leads elsewhere": {"scp -r -t " + dir, "C0644 0 ../x\n", "\x00\x01scp: " + dir + ": \"../x\" cannot be the name of a file\n"},
+		"half a file":               {"scp -t " + dir + "/half", "C0644 5 x\nab", "\x00\x00\x01scp: " + dir + "/half: unexpected EOF\n"},
+		"no folder for it":          {"scp -t " + dir + "/none/x", "C0644 2 x\nab\x00", "\x00\x00\x01scp: " + dir + "/none/x: file does not exist\n"},
+		"unknown":                   {"scp -t " + dir, "X\n", "\x00\x01scp: " + dir + ": message \"X\\n\" is not known\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := f.session(t)
+			s.Stdin = strings.NewReader(c.send)
+			out, err := s.Output(c.line)
+			var failed *ssh.ExitError
+			if !errors.As(err, &failed) || failed.ExitStatus() != 1 || string(out) != c.want {
+				t.Errorf("%v, %q, want %q", err, out, c.want)
+			}
+		})
 	}
 }
 
