@@ -258,9 +258,33 @@ func (p *plan) checkDisks(cfg cty.Value) diag.List {
 			out = append(out, diag.At(name, "Setting does not fit the format", "%s = true needs format = \"qcow2\": raw images can neither be compressed nor refer to others.", name)...)
 		}
 	}
-	out = append(out, exclude(cfg, "skip_compaction", "disk_compression")...)
-	if p.SkipCompaction && raw && p.QemuImgArgs.Convert != nil {
-		out = append(out, diag.WarnAt("qemu_img_args.convert", "Setting without effect", "Nothing is converted with skip_compaction = true.")...)
+	if p.DiskCompression {
+		out = append(out, pointless(cfg, "disk_compression copies the disks", "skip_compaction")...)
+	}
+	return append(out, p.checkImgArgs(cfg)...)
+}
+
+// checkImgArgs warns of arguments for what is not done.
+func (p *plan) checkImgArgs(cfg cty.Value) diag.List {
+	for _, name := range []string{"disk_image", "format", "use_backing_file", "skip_compaction", "disk_compression", "disk_additional_size", "skip_resize_disk"} {
+		if !component.Known(cfg, name) {
+			return nil
+		}
+	}
+	var out diag.List
+	for _, a := range []struct {
+		name string
+		args []string
+		used bool
+		why  string
+	}{
+		{"create", p.QemuImgArgs.Create, !p.DiskImage || p.overlays() || len(p.additional) > 0, "no disk is made but by copying the image"},
+		{"convert", p.QemuImgArgs.Convert, p.copies(p.UseBackingFile) || len(p.additional) > 0 && p.copies(false) || p.DiskImage && !p.overlays(), "no disk is copied"},
+		{"resize", p.QemuImgArgs.Resize, p.DiskImage && !p.SkipResizeDisk, "no disk is resized"},
+	} {
+		if len(a.args) > 0 && !a.used {
+			out = append(out, diag.WarnAt("qemu_img_args."+a.name, "Setting without effect", "qemu_img_args.%s is not used: %s.", a.name, a.why)...)
+		}
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func backingOf(image, format string) (qemuimg.Backing, error) {
 // When the disk is copied at the end anyway, copying the image at the beginning
 // would be work for nothing.
 func (p *plan) overlays() bool {
-	return p.DiskImage && p.Format == "qcow2" && (p.UseBackingFile || !p.SkipCompaction)
+	return p.DiskImage && p.Format == "qcow2" && (p.UseBackingFile || p.DiskCompression || !p.SkipCompaction)
 }
 
 // copy makes a disk of an image: a clone, where the file system can share the

@@ -116,6 +116,7 @@ func TestDisksFromPrepareToArtifact(t *testing.T) {
 		"image, raw":             {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "format": cty.StringVal("raw")}, "raw 16", "raw 16", 1},
 		"image, as it is":        {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "skip_compaction": yes}, "qcow2 16", "qcow2 16", 1},
 		"image, compressed":      {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "disk_compression": yes}, "qcow2 16+", "qcow2 16", 1},
+		"image, compressed only": {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "disk_compression": yes, "skip_compaction": yes}, "qcow2 16+", "qcow2 16", 1},
 		"backing":                {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "use_backing_file": yes, "disk_additional_size": list("3M")}, "qcow2 16+", "qcow2 16+", 2},
 		"backing, compressed":    {set{"disk_image": yes, "disk_size": cty.StringVal("16M"), "use_backing_file": yes, "disk_compression": yes}, "qcow2 16+", "qcow2 16+", 1},
 		"image, with arguments":  {set{"disk_image": yes, "disk_size": cty.StringVal("4M"), "qemu_img_args": imgArgs("-o", "lazy_refcounts=on", "-o", "cluster_size=128k", "--shrink", "-q")}, "qcow2 4+", "qcow2 4", 1},
