@@ -133,7 +133,7 @@ func parseFilter(text string) (filter, error) {
 	f := filter{Include: action == "include", Expression: strings.TrimSpace(expression)}
 	switch {
 	case !found || action != "include" && action != "exclude":
-		return f, fmt.Errorf("the filter %q does not begin with include: or exclude:", text)
+		return f, fmt.Errorf("the filter %q needs include: or exclude: in front", text)
 	case f.Expression == "":
 		return f, fmt.Errorf("the filter %q has no expression: write %s:$true for all updates", text, action)
 	}
