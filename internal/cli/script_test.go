@@ -109,6 +109,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"touch":        touch,
 			"wait-for":     waitFor,
 			"wait-for-run": waitForRun,
+			"windows-sshd": sshOnWindows(t),
 			"winrm-server": winrmServer,
 			"winrm-state":  winrmState,
 

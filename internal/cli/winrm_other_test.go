@@ -2,7 +2,11 @@
 
 package cli
 
-import "github.com/rogpeppe/go-internal/testscript"
+import (
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
 
 const winrmKey = "winrm"
 
@@ -15,3 +19,5 @@ func winrmServer(ts *testscript.TestScript, _ bool, _ []string) {
 func winrmState(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Fatalf("the WinRM server for tests needs a Unix")
 }
+
+func sshOnWindows(testing.TB) func(*testscript.TestScript, bool, []string) { return winrmServer }

@@ -11,13 +11,16 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ingot/internal/testkit/sshd"
 	"ingot/internal/testkit/winrmd"
 )
 
@@ -67,6 +70,31 @@ func winrmServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("WINRM_HOST", s.Host())
 	ts.Setenv("WINRM_PORT", strconv.Itoa(s.Port()))
 	ts.Setenv("MACHINE", root)
+}
+
+// sshOnWindows starts an SSH server on the machine of winrm-server:
+// windows-sshd [-powershell]. SSH_PORT is set, the user is tester with the
+// password s3cret. With -powershell, that is the shell of the server.
+func sshOnWindows(t testing.TB) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		holder, _ := ts.Value(winrmKey).(*winrmHolder)
+		powershell := slices.Equal(args, []string{"-powershell"})
+		if neg || len(args) > 0 && !powershell || holder.server == nil {
+			ts.Fatalf("usage: windows-sshd [-powershell], after winrm-server")
+		}
+		machine := holder.server
+		s := sshd.Start(t, sshd.Options{
+			User: "tester", Password: "s3cret", Version: "SSH-2.0-OpenSSH_for_Windows_9.5",
+			Files: func(path string) string { return machine.Path(strings.TrimPrefix(path, "/")) },
+			Exec: func(c *sshd.Call) sshd.Status {
+				if machine.Away() {
+					return sshd.Status{Drop: true}
+				}
+				return sshd.Status{Code: machine.Command(c.Context, powershell, c.Line, c.Stdin, c.Stdout, c.Stderr)}
+			},
+		})
+		ts.Setenv("SSH_PORT", strconv.Itoa(s.Port()))
+	}
 }
 
 // winrmState checks what is left on the server: winrm-state RESTARTS. There must

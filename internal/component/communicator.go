@@ -162,7 +162,12 @@ type Shell uint8
 const (
 	POSIX Shell = iota + 1
 	Cmd
+	// PowerShell is what OpenSSH for Windows can be set up for.
+	PowerShell
 )
+
+// Windows reports whether it is a shell of Windows.
+func (s Shell) Windows() bool { return s == Cmd || s == PowerShell }
 
 // Caps says what a communicator can do.
 type Caps struct {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"strings"
 	"unicode/utf16"
+
+	"ingot/internal/component"
 )
 
 // Encoded returns the command line that runs a PowerShell script without a
@@ -28,6 +30,21 @@ func Encoded(interpreter, options, script string) string {
 // the machine or the user has set up changes what it does.
 func Own(script string) string {
 	return Encoded("powershell", "-NoProfile -ExecutionPolicy Bypass -InputFormat Text", "$ProgressPreference = 'SilentlyContinue'; $ErrorActionPreference = 'Stop'\n"+script)
+}
+
+// ForCmd returns a command line that does what line does in cmd.exe, for the
+// machine's own shell, whichever it is.
+func (m Machine) ForCmd(line string) string {
+	if m.Comm.Caps().Shell != component.PowerShell {
+		return line
+	}
+	return Own("$info = New-Object Diagnostics.ProcessStartInfo\n" +
+		"$info.FileName = $env:ComSpec\n" +
+		"$info.Arguments = '/d /s /c \"' + " + Literal(line) + " + '\"'\n" +
+		"$info.UseShellExecute = $false\n" +
+		"$process = [Diagnostics.Process]::Start($info)\n" +
+		"$process.WaitForExit()\n" +
+		"exit $process.ExitCode\n")
 }
 
 // Literal makes a PowerShell string literal of s in which nothing is expanded.

@@ -47,7 +47,7 @@ func examine(ctx context.Context, l *link) (facts, error) {
 	switch {
 	case f.posix:
 	case l.windows(ctx):
-		f.shell = component.Cmd
+		f.shell = l.windowsShell(ctx)
 	case l.onlyFiles(ctx, out):
 		f.shell, f.pty = 0, false
 	}
@@ -60,6 +60,20 @@ func (l *link) onlyFiles(ctx context.Context, answer string) bool {
 	out, err := l.output(ctx, "echo ingot")
 	return err == nil && out == answer && !strings.Contains(out, "ingot")
 }
+
+// windowsShell tells PowerShell from cmd.exe: each puts in what a variable
+// holds in its own way only.
+func (l *link) windowsShell(ctx context.Context) component.Shell {
+	out, err := l.output(ctx, "echo $env:ComSpec %ComSpec%")
+	if err == nil && strings.Contains(out, "%ComSpec%") && !strings.Contains(out, "$env:ComSpec") {
+		return component.PowerShell
+	}
+	return component.Cmd
+}
+
+// powershellExit makes PowerShell end with the exit code of the program that it
+// ran last; it knows only success and failure otherwise.
+const powershellExit = "; $ok = $?; if ($LASTEXITCODE) { exit $LASTEXITCODE }; exit [int](-not $ok)"
 
 // windows tells cmd.exe and PowerShell from other shells that are not POSIX.
 func (l *link) windows(ctx context.Context) bool {
@@ -267,6 +281,9 @@ func (c *comm) exec(ctx context.Context, cmd command) (component.Exit, error) {
 	if c.facts.posix {
 		cmd.token = newToken()
 		cmd.line = mark(cmd.line, cmd.token)
+	}
+	if c.facts.shell == component.PowerShell {
+		cmd.line += powershellExit
 	}
 	s, err := c.session(ctx)
 	if err != nil {

@@ -231,6 +231,12 @@ func TestShellIsFoundOut(t *testing.T) {
 	o, want = answer(component.Cmd, "posix", "")
 	o.Version = "SSH-2.0-OpenSSH_for_Windows_9.5"
 	check("OpenSSH for Windows", o, want)
+	o, want = answer(component.PowerShell, "posix", "", "ComSpec", "C:\\Windows\\system32\\cmd.exe\r\n%ComSpec%\r\n")
+	o.Version = "SSH-2.0-OpenSSH_for_Windows_9.5"
+	check("PowerShell", o, want)
+	o, want = answer(component.Cmd, "posix", "", "ComSpec", "$env:ComSpec C:\\Windows\\system32\\cmd.exe\r\n")
+	o.Version = "SSH-2.0-OpenSSH_for_Windows_9.5"
+	check("cmd of Windows", o, want)
 }
 
 func TestNoTerminal(t *testing.T) {

@@ -22,11 +22,14 @@ type scpMover struct{ c *comm }
 
 // line is the command line for scp with some flags.
 func (m scpMover) line(flags, target string) (string, error) {
-	if m.c.facts.shell != component.Cmd {
+	if !m.c.facts.shell.Windows() {
 		return "LC_ALL=C scp -" + flags + " " + quotePath(target), nil
 	}
 	if strings.ContainsAny(target, "\"%\r\n") {
 		return "", fmt.Errorf("a Windows path cannot be %q", target)
+	}
+	if m.c.facts.shell == component.PowerShell {
+		return "scp -" + flags + " '" + strings.ReplaceAll(target, "'", "''") + "'", nil
 	}
 	return "scp -" + flags + ` "` + target + `"`, nil
 }
@@ -59,7 +62,7 @@ func (m scpMover) with(ctx context.Context, flags, target string, f func(*scpPee
 	_ = toRemote.CloseWithError(io.ErrClosedPipe)
 	said := <-spoken
 	switch {
-	case exit.Code == 127 || exit.Code == 9009 || (m.c.facts.shell == component.Cmd && strings.Contains(complaint.String(), "not recognized")):
+	case exit.Code == 127 || exit.Code == 9009 || (m.c.facts.shell.Windows() && strings.Contains(complaint.String(), "not recognized")):
 		return fmt.Errorf("scp: %w (%s)", errNoMover, complaint)
 	case said != nil && !errors.Is(said, errScpClosed):
 		return said

@@ -85,8 +85,14 @@ func TestWindowsLines(t *testing.T) {
 			t.Errorf("%q: no error", bad)
 		}
 	}
-	if got := (sftpMover(m)).name(`C:\a\b`); got != "C:/a/b" {
-		t.Errorf("got %s", got)
+	for in, want := range map[string]string{`C:\a\b`: "/C:/a/b", "c:/a": "/c:/a", `a\b`: "a/b", "/C:/a": "/C:/a"} {
+		if got := (sftpMover(m)).name(in); got != want {
+			t.Errorf("%s: got %s", in, got)
+		}
+	}
+	p := scpMover{&comm{facts: facts{shell: component.PowerShell}}}
+	if got, err := p.line("pt", `C:\it's $x`); err != nil || got != `scp -pt 'C:\it''s $x'` {
+		t.Errorf("got %s, %v", got, err)
 	}
 	if got, err := (scpMover{&comm{facts: facts{shell: component.POSIX}}}).line("f", `-a\b 'c`); err != nil || got != `LC_ALL=C scp -f './-a\b '\''c'` {
 		t.Errorf("got %s, %v", got, err)

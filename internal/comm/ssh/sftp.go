@@ -67,24 +67,32 @@ func stoppable(ctx context.Context, src io.Reader) (io.Reader, func()) {
 	}
 }
 
-// name is a path as the SFTP server wants it.
+// name is a path as the SFTP server wants it. That of Windows takes a drive for
+// the first folder of an absolute path.
 func (m sftpMover) name(p string) string {
-	if m.c.facts.shell == component.Cmd {
-		p = strings.ReplaceAll(p, `\`, "/")
+	if !m.c.facts.shell.Windows() {
+		return p
+	}
+	p = strings.ReplaceAll(p, `\`, "/")
+	if len(p) > 1 && p[1] == ':' {
+		p = "/" + p
 	}
 	return p
 }
+
+// modes reports whether files have permission bits.
+func (m sftpMover) modes() bool { return !m.c.facts.shell.Windows() }
 
 func (m sftpMover) put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
 	return m.with(ctx, func(c *sftp.Client) error {
 		src, done := stoppable(ctx, src)
 		defer done()
-		return upload(c, m.name(dst), src, meta)
+		return upload(c, m.name(dst), src, meta, m.modes())
 	})
 }
 
 // upload writes a file. One that may not be written is replaced.
-func upload(c *sftp.Client, dst string, src io.Reader, meta component.FileMeta) error {
+func upload(c *sftp.Client, dst string, src io.Reader, meta component.FileMeta, modes bool) error {
 	f, err := c.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	if errors.Is(err, fs.ErrPermission) && c.Remove(dst) == nil {
 		f, err = c.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
@@ -92,7 +100,9 @@ func upload(c *sftp.Client, dst string, src io.Reader, meta component.FileMeta) 
 	if err != nil {
 		return err
 	}
-	err = c.Chmod(dst, meta.Mode) // before the contents, which may be secret
+	if modes {
+		err = c.Chmod(dst, meta.Mode) // before the contents, which may be secret
+	}
 	if err == nil {
 		_, err = f.ReadFromWithConcurrency(struct{ io.Reader }{src}, 64)
 	}
@@ -129,7 +139,7 @@ func (m sftpMover) putTree(ctx context.Context, dst string, archive io.Reader) e
 	return m.with(ctx, func(c *sftp.Client) error {
 		archive, done := stoppable(ctx, archive)
 		defer done()
-		u := &sftpUnpacker{c: c, dst: m.name(dst), tar: tar.NewReader(archive)}
+		u := &sftpUnpacker{c: c, dst: m.name(dst), tar: tar.NewReader(archive), modes: m.modes()}
 		return u.unpack()
 	})
 }
@@ -139,6 +149,8 @@ type sftpUnpacker struct {
 	c   *sftp.Client
 	dst string
 	tar *tar.Reader
+	// modes: there are permission bits.
+	modes bool
 	// folders get their modes at the end: one may forbid to fill them.
 	folders []*tar.Header
 }
@@ -176,7 +188,7 @@ func (u *sftpUnpacker) add(name string, h *tar.Header) error {
 	}
 	switch h.Typeflag {
 	case tar.TypeReg:
-		return upload(u.c, name, u.tar, component.FileMeta{Mode: h.FileInfo().Mode(), ModTime: h.ModTime})
+		return upload(u.c, name, u.tar, component.FileMeta{Mode: h.FileInfo().Mode(), ModTime: h.ModTime}, u.modes)
 	case tar.TypeSymlink:
 		return u.c.Symlink(h.Linkname, name)
 	case tar.TypeLink:
@@ -186,6 +198,9 @@ func (u *sftpUnpacker) add(name string, h *tar.Header) error {
 }
 
 func (u *sftpUnpacker) finish() error {
+	if !u.modes {
+		return nil
+	}
 	for i := len(u.folders) - 1; i >= 0; i-- {
 		h := u.folders[i]
 		name := path.Join(u.dst, path.Clean("/"+h.Name))

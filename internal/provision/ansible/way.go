@@ -102,7 +102,7 @@ func (s *step) direct(caps component.Caps, a component.Access, dir string) (*way
 	if err := w.useSSH(a, dir); err != nil {
 		return nil, err
 	}
-	if caps.Shell == component.Cmd {
+	if caps.Shell.Windows() {
 		w.connection["ansible_shell_type"] = "cmd"
 		w.foreign["ansible_shell_type"] = "cmd"
 	}

@@ -15,8 +15,8 @@ import (
 // separateTrips uploads, runs and leaves the removal to the caller. It is for
 // communicators whose commands have no clean standard input or no POSIX shell.
 func (s *step) separateTrips(ctx context.Context, t component.Target, src source, env shellenv.Env, at remote) (component.Exit, error) {
-	if s.ExecuteCommand == "" && t.Comm.Caps().Shell == component.Cmd {
-		return component.Exit{}, final(errors.New("the machine's shell is cmd.exe: use the powershell or windows-shell provisioner, or set execute_command"))
+	if s.ExecuteCommand == "" && t.Comm.Caps().Shell.Windows() {
+		return component.Exit{}, final(errors.New("the machine's shell is one of Windows: use the powershell or windows-shell provisioner, or set execute_command"))
 	}
 	line, err := s.commandLine(t.Template, env, at)
 	if err != nil {
@@ -62,10 +62,16 @@ func (s *step) put(ctx context.Context, t component.Target, path string, in io.R
 
 // removeCommand is what removes files with the machine's own shell.
 func removeCommand(shell component.Shell, paths []string) string {
-	if shell != component.Cmd {
+	if !shell.Windows() {
 		return removal(paths)
 	}
 	quoted := make([]string, len(paths))
+	if shell == component.PowerShell {
+		for i, p := range paths {
+			quoted[i] = "'" + strings.ReplaceAll(p, "'", "''") + "'"
+		}
+		return "Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath " + strings.Join(quoted, ", ")
+	}
 	for i, p := range paths {
 		quoted[i] = `"` + strings.ReplaceAll(p, "/", `\`) + `"`
 	}

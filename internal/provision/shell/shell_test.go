@@ -664,8 +664,13 @@ func TestWindowsMachine(t *testing.T) {
 	if err := b.apply(map[string]cty.Value{"inline": strs("true")}); err == nil || !strings.Contains(err.Error(), "windows-shell") {
 		t.Errorf("got %v", err)
 	}
-	if got, want := removeCommand(component.Cmd, []string{"C:/Temp/a b.sh"}), `del /f /q "C:\Temp\a b.sh"`; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for shell, want := range map[component.Shell]string{
+		component.Cmd:        `del /f /q "C:\Temp\a b.sh"`,
+		component.PowerShell: `Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath 'C:/Temp/a b.sh'`,
+	} {
+		if got := removeCommand(shell, []string{"C:/Temp/a b.sh"}); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }
 

@@ -89,8 +89,8 @@ func (s *step) Apply(ctx context.Context, t component.Target) error {
 	if err := m.Usable("windows-shell"); err != nil {
 		return err
 	}
-	if t.Comm.Caps().Shell != component.Cmd {
-		return fmt.Errorf("windows-shell: the machine's shell is not cmd.exe: use the shell provisioner: %w", component.ErrUnsupported)
+	if !t.Comm.Caps().Shell.Windows() {
+		return fmt.Errorf("windows-shell: the machine's shell is not one of Windows: use the shell provisioner: %w", component.ErrUnsupported)
 	}
 	vars, err := s.variables(s.Assemble(shellenv.Supplied(t.Template, t.HTTPAddr)))
 	if err != nil {
@@ -124,10 +124,10 @@ func (s *step) run(ctx context.Context, m winguest.Machine, label string, body w
 	err = m.Do(ctx, winguest.Job{
 		Label:          label,
 		Files:          []winguest.File{{Path: at, Source: body}},
-		Line:           line,
+		Line:           m.ForCmd(line),
 		ValidExitCodes: s.ValidExitCodes,
 		Keep:           s.SkipClean,
-		Removal:        winguest.RemoveWithCmd,
+		Removal:        func(paths []string) string { return m.ForCmd(winguest.RemoveWithCmd(paths)) },
 	})
 	if err != nil {
 		return fmt.Errorf("windows-shell: script %s: %w", label, err)

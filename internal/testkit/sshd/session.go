@@ -77,7 +77,7 @@ func (s *Server) session(conn ssh.Conn, n ssh.NewChannel) {
 			var m struct{ Name string }
 			if ok = !started && !s.o.NoSFTP && ssh.Unmarshal(q.Payload, &m) == nil && m.Name == "sftp"; ok {
 				started = true
-				running.Go(func() { s.finish(ch, serveSFTP(ch)) })
+				running.Go(func() { s.finish(ch, s.serveSFTP(ch)) })
 			}
 		}
 		if q.WantReply {

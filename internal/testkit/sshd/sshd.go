@@ -52,6 +52,10 @@ type Options struct {
 	Path string
 	Env  []string
 
+	// Files says where a file of the machine, with an absolute path, is on this
+	// one; nil means at the same place. It is asked by SFTP.
+	Files func(path string) string
+
 	// Exec answers commands; nil runs them with /bin/sh on this machine.
 	Exec func(*Call) Status
 	// Connected is given every connection before anything is sent on it.

@@ -32,6 +32,8 @@ func (c *console) powershellScript(text string) int {
 		return int(code)
 	case err != nil:
 		return c.complain("%s", err)
+	case c.failed:
+		return 1 // whatever the exit code of the program was
 	}
 	return 0
 }
@@ -160,6 +162,11 @@ func (c *console) statement(s string) error {
 		return err
 	case word == ".", word == "&":
 		return c.call(rest)
+	case s == "exit [int](-not $ok)":
+		if c.env["?ok"] == "false" {
+			return exited(1)
+		}
+		return exited(0)
 	case word == "exit":
 		return c.exit(rest)
 	case s == "if ($global:LASTEXITCODE) { exit $global:LASTEXITCODE }":
@@ -177,8 +184,35 @@ func (c *console) statement(s string) error {
 		return nil
 	case word == "cmd":
 		code, err := strconv.Atoi(strings.TrimPrefix(rest, "/c exit "))
-		c.lastExit = code
+		c.ended(code)
 		return err
+	case word == "powershell", word == "pwsh":
+		c.ended((&console{s: c.s, ctx: c.ctx, user: c.user, env: c.env, in: c.in, out: c.out, err: c.err, deep: c.deep}).powershell(s))
+		return nil
+	case word == "shutdown", word == "del":
+		if word == "del" {
+			return errors.New("a parameter cannot be found that matches parameter name 'f'")
+		}
+		go c.s.restart() // it answers first
+		c.ended(0)
+		return nil
+	case s == "$ok = $?":
+		c.env["?ok"] = strconv.FormatBool(!c.failed)
+		return nil
+	case s == "if ($LASTEXITCODE) { exit $LASTEXITCODE }":
+		if c.lastExit != 0 {
+			return exited(c.lastExit)
+		}
+		return nil
+	case word == "echo":
+		for _, w := range strings.Fields(rest) {
+			text, err := c.value(w)
+			if err != nil {
+				return err
+			}
+			c.say("%s", text)
+		}
+		return nil
 	case word == "$ProgressPreference", word == "$ErrorActionPreference", word == "Set-PSDebug":
 		return nil
 	case strings.HasPrefix(s, "$null = (Get-Command -Name "):
@@ -190,6 +224,9 @@ func (c *console) statement(s string) error {
 	}
 	return fmt.Errorf("this PowerShell does not know: %s", s)
 }
+
+// ended notes the exit code of a program.
+func (c *console) ended(code int) { c.lastExit, c.failed = code, code != 0 }
 
 func (c *console) write(path, text string) error {
 	to, err := c.value(path)

@@ -23,6 +23,7 @@ type console struct {
 	in             io.Reader
 	out, err       io.Writer
 	lastExit, deep int
+	failed         bool // the last program has
 }
 
 // line is a program that runs a command line as a user.
@@ -34,6 +35,17 @@ func (s *Server) line(user, line string) program {
 		}
 		return sh(line)(ctx, stdin, stdout, stderr)
 	}
+}
+
+// Command runs a command line as another server would, with cmd.exe or with
+// PowerShell. It returns the exit code.
+func (s *Server) Command(ctx context.Context, powershell bool, line string, stdin io.Reader, stdout, stderr io.Writer) int {
+	c := &console{s: s, ctx: ctx, user: s.cfg.User, env: map[string]string{"ComSpec": `C:\Windows\system32\cmd.exe`}, in: stdin, out: stdout, err: stderr}
+	if powershell {
+		return c.powershellScript(line)
+	}
+	code, _ := c.commands(line, false)
+	return code
 }
 
 func (c *console) say(format string, args ...any) { fmt.Fprintf(c.out, format+"\r\n", args...) }
@@ -86,6 +98,10 @@ func (c *console) script(text string) int {
 		return 0
 	case strings.Contains(text, "(-join @($input))"):
 		return c.parcel()
+	case strings.Contains(text, "Diagnostics.ProcessStartInfo"):
+		line := literals(between(text, "/d /s /c \"' + ", "\n"))
+		code, _ := c.commands(line[0], false)
+		return code
 	case strings.Contains(text, "ingot-boot"):
 		const ticksAtEpoch = 621355968000000000
 		started := c.s.started()

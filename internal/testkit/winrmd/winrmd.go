@@ -192,7 +192,8 @@ func (s *Server) started() time.Time {
 	return s.boot
 }
 
-func (s *Server) isAway() bool {
+// Away reports whether the machine is restarting.
+func (s *Server) Away() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return time.Now().Before(s.away)
@@ -293,7 +294,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	if s.isAway() {
+	if s.Away() {
 		panic(http.ErrAbortHandler)
 	}
 	body, err := io.ReadAll(r.Body)
