@@ -279,6 +279,32 @@ func TestImageThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// Ensure that a build that is made again has the hardware of the new attempt only.
+func TestPrepareAgain(t *testing.T) {
+	b := newBench(t)
+	j := &job{plan: b.plan(t, map[string]cty.Value{
+		"qemu_binary": cty.StringVal("/bin/sh"), "accelerator": cty.StringVal("tcg"), "disk_size": cty.StringVal("16M"),
+		"cd_content": cty.MapVal(map[string]cty.Value{"a": cty.StringVal("b")}),
+	}), host: thisHost()}
+	for range 2 {
+		var ends []func()
+		b.run.AtEnd = func(end func()) { ends = append(ends, end) }
+		if err := j.Prepare(t.Context(), b.run); err != nil {
+			t.Fatal(err)
+		}
+		if len(j.hw.cdroms) != 2 || len(j.hw.disks) != 1 {
+			t.Errorf("CDs %v, disks %v", j.hw.cdroms, j.hw.disks)
+		}
+		for _, end := range ends {
+			end()
+		}
+		if err := b.journal.ReleaseAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.run.WorkDir = t.TempDir()
+	}
+}
+
 // Ensure that a local image may refer to others: it is the user's own.
 func TestLocalImageMayReferToOthers(t *testing.T) {
 	b := newBench(t)

@@ -57,8 +57,9 @@ func (j *job) Creates() []component.Creation { return j.plan.creates() }
 // Prepare implements component.Job. What takes long, or may be missing, comes
 // after what is checked at once.
 func (j *job) Prepare(ctx context.Context, r component.Run) error {
+	// Nothing of an attempt before this one is there any more.
+	j.hw = hardware{dir: r.WorkDir}
 	p, hw := j.plan, &j.hw
-	hw.dir = r.WorkDir
 	var err error
 	if j.binary, err = findBinary(p.QemuBinary); err != nil {
 		return err
