@@ -419,3 +419,20 @@ func TestBinaryIsNotInstalled(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatQEMUSaid(t *testing.T) {
+	said := &tail{}
+	fmt.Fprint(said, strings.Repeat("x", 2*maxTail)+"\nVNC server running on 127.0.0.1:5901\n\nqemu-system-x86_64: -m: no\nother-program: kept\n")
+	text := said.text()
+	if !strings.HasSuffix(text, "x\n-m: no\nother-program: kept") || len(text) > maxTail {
+		t.Errorf("%d bytes, at the end %q", len(text), text[max(0, len(text)-60):])
+	}
+	for _, c := range []struct{ said, want string }{
+		{"", "qemu has ended: gone"},
+		{"a warning", "qemu has ended: gone; it had said: a warning"},
+	} {
+		if got := (&failedError{errors.New("gone"), c.said}).Error(); got != c.want {
+			t.Errorf("got %s", got)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	if err != nil {
 		return nil, err
 	}
-	r.AtEnd(m.detach)
+	r.AtEnd(func() { m.leave(context.WithoutCancel(ctx)) })
 	if err := m.showScreen(ctx, r); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -143,23 +144,45 @@ func (e *emulator) detach() {
 	e.reading.Wait()
 }
 
-// failure says why a process that has ended did so; err is how it was noticed.
-func (e *emulator) failure(err error) error {
-	said := e.said.text()
-	var exit *exec.ExitError
-	switch {
-	case said != "":
-		return &failedError{said: said}
-	case errors.As(e.Err(), &exit):
-		return fmt.Errorf("qemu has ended: %w", exit)
+// leave is called when the build is done with the machine. The machine may go on,
+// with -on-error=abort, until its resource is released; but where nobody can prove
+// later whose process it is, it has to end now.
+func (e *emulator) leave(ctx context.Context) {
+	if runtime.GOOS == "linux" {
+		e.detach()
+		return
 	}
-	return fmt.Errorf("qemu has ended: %w", err)
+	_ = e.end(ctx) // releasing the resource is tried again, and told of
 }
 
-// failedError is a QEMU that said why it ended.
-type failedError struct{ said string }
+// failure says why a process that has ended did so; err is how it was noticed.
+func (e *emulator) failure(err error) error {
+	var exit *exec.ExitError
+	if errors.As(e.Err(), &exit) {
+		err = exit
+	}
+	return &failedError{how: err, said: e.said.text()}
+}
 
-func (e *failedError) Error() string { return "qemu has ended: " + e.said }
+// failedError is a QEMU that has ended when it should not have.
+type failedError struct {
+	how error
+	// said is what it printed; more often than not that is the reason.
+	said string
+}
+
+func (e *failedError) Error() string {
+	var exit *exec.ExitError
+	switch {
+	case e.said == "":
+		return "qemu has ended: " + e.how.Error()
+	case errors.As(e.how, &exit) && exit.Exited():
+		return "qemu has ended: " + e.said
+	}
+	return fmt.Sprintf("qemu has ended: %v; it had said: %s", e.how, e.said)
+}
+
+func (e *failedError) Unwrap() error { return e.how }
 
 // tail keeps the end of what is written to it.
 type tail struct {
@@ -179,8 +202,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text is what was written, without the name of the program before each line and
-// without what a user cannot do anything about.
+// text is what was written, without the name of the program before each line, and
+// without where the VNC server listens, which is told in another way.
 func (t *tail) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,7 +213,7 @@ func (t *tail) text() string {
 		if name, rest, ok := strings.Cut(line, ": "); ok && strings.Contains(name, "qemu-system-") && !strings.Contains(name, " ") {
 			line = rest
 		}
-		if line != "" {
+		if line != "" && !strings.HasPrefix(line, "VNC server running on") {
 			out = append(out, line)
 		}
 	}
