@@ -194,7 +194,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`after \d+ \w+( \d+ \w+)*`), "after DURATION"},
 	{regexp.MustCompile(`trying again in \d+ \w+( \d+ \w+)*`), "trying again in DURATION"},
-	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+/script-\d+`), "SCRIPT"},
+	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+-\d+/script-\d+`), "SCRIPT"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "UUID"},
 }
