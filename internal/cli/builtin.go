@@ -4,6 +4,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -62,7 +63,7 @@ func builtins() builtin {
 			"file":   filebuilder.New,
 			"null":   nullbuilder.New,
 			"oci":    oci.New,
-			"qemu":   qemu.New,
+			"qemu":   sync.OnceValue(qemu.New), // it remembers which accelerator works
 		},
 		provisioners: map[string]func() component.Provisioner{
 			"ansible":           ansible.New,
