@@ -120,6 +120,15 @@ type (
 		Attempts  int
 		Tolerated bool
 	}
+	// StepSkipped stands in place of StepStarted and StepEnded of a provisioner
+	// that does not run because the machine is what it would make of it.
+	StepSkipped struct{ Reason string }
+	// CacheChecked says whether the result of a provisioner was there to be used
+	// again, and if not, why. It is emitted only when that was asked for.
+	CacheChecked struct {
+		Hit bool
+		Why string
+	}
 	// Message is a line of text for the user.
 	Message struct{ Text string }
 	// Problem is text for the user about something that went wrong.
@@ -194,6 +203,8 @@ func (PhaseStarted) event()     {}
 func (PhaseEnded) event()       {}
 func (StepStarted) event()      {}
 func (StepEnded) event()        {}
+func (StepSkipped) event()      {}
+func (CacheChecked) event()     {}
 func (Message) event()          {}
 func (Problem) event()          {}
 func (Trace) event()            {}

@@ -29,12 +29,6 @@ type Step interface {
 	Apply(ctx context.Context, t Target) error
 }
 
-// Keyed is implemented by a Step whose result depends only on its
-// configuration and on files that it reads: CacheKey is a digest of both.
-type Keyed interface {
-	CacheKey(ctx context.Context) (string, error)
-}
-
 // Target is what a Step works on.
 type Target struct {
 	Run

@@ -35,6 +35,8 @@ type build struct {
 	ends   []func() // what AtEnd was given; guarded by endsMu
 	// leave is set when -on-error says that resources stay as they are.
 	leave bool
+	// cache is nil when the build is not cached.
+	cache *cached
 }
 
 // runBuild runs one build, number n of the plan, and again when its retry block
@@ -101,6 +103,10 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, d
 		}
 		if b.leave && res.Err != nil {
 			res.Err = finalError{res.Err}
+		}
+		// What the machine stood on was in use until it was released.
+		if err := b.cache.close(); err != nil {
+			res.Err = errors.Join(res.Err, err)
 		}
 	}()
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -202,6 +208,7 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 		job      = b.plan.Job
 		machine  component.Machine
 		comm     component.Communicator
+		boot     = job.Boot
 		artifact *component.Artifact
 	)
 	if pre, ok := job.(component.Preflighter); ok {
@@ -215,12 +222,18 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 			comm.Close()
 		}
 	}()
-	err := b.phase(ctx, component.PhasePrepare, func(ctx context.Context) error {
-		return job.Prepare(ctx, b.rt)
+	err := b.phase(ctx, component.PhasePrepare, func(ctx context.Context) (err error) {
+		if err := job.Prepare(ctx, b.rt); err != nil {
+			return err
+		}
+		if b.cache, err = b.openCache(ctx); err == nil && b.cache != nil {
+			boot = func(ctx context.Context, _ component.Run) (component.Machine, error) { return b.cache.boot(ctx) }
+		}
+		return err
 	})
 	if err == nil {
 		err = b.phase(ctx, component.PhaseBoot, func(ctx context.Context) (err error) {
-			if machine, err = job.Boot(ctx, b.rt); err != nil && machine != nil {
+			if machine, err = boot(ctx, b.rt); err != nil && machine != nil {
 				b.diagnose(ctx, machine)
 			}
 			return err

@@ -77,6 +77,9 @@ type Options struct {
 	// evaluated only now, with the lines of the template. When nil, it is
 	// only the error of the step.
 	Explain func(diag.List) string
+	// Cache is what -cache says; nil when machines are neither saved nor
+	// started from what was.
+	Cache *Cache
 	// Sensitive marks a text as secret.
 	Sensitive func(string)
 	// Release ends when the user does not want to wait for the release of

@@ -21,12 +21,19 @@ const cleanupTimeout = 5 * time.Minute
 func (b *build) provision(ctx context.Context, m component.Machine, comm component.Communicator) error {
 	sealer, _ := m.(component.StepSealer)
 	for i, step := range b.plan.Provisioners {
+		if b.cache.skips(i) {
+			b.inStep(step.Addr).Emit(component.StepSkipped{Reason: "its result is in the step cache"})
+			continue
+		}
 		if err := b.debugPause(ctx, step.Addr.String()); err != nil {
 			return err
 		}
-		err := b.provisionStep(ctx, step, comm)
+		clean, err := b.provisionStep(ctx, step, comm)
 		if err == nil && sealer != nil {
 			err = sealer.SealStep(ctx, b.rt, component.StepInfo{Type: step.Addr.Type, Name: step.Addr.Name, Index: i})
+		}
+		if err == nil {
+			err = b.cache.save(ctx, i, clean, m)
 		}
 		if err != nil {
 			return b.provisionFailed(comm, err)
@@ -40,15 +47,16 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 	return context.Cause(ctx)
 }
 
-// provisionStep runs one step until it succeeds or the user gives up.
-func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm component.Communicator) error {
+// provisionStep runs one step until it succeeds or the user gives up. Clean says
+// that no failure was tolerated.
+func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm component.Communicator) (clean bool, err error) {
 	for {
-		err := b.runStep(ctx, step, comm)
+		tolerated, err := b.runStep(ctx, step, comm)
 		if err == nil {
-			return nil
+			return !tolerated, nil
 		}
 		if b.o.OnError != Ask {
-			return err
+			return false, err
 		}
 		switch b.ask(ctx, err, true) {
 		case choiceRetry:
@@ -56,7 +64,7 @@ func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm compone
 		case choiceAbort:
 			b.leave = true
 		}
-		return finalError{err}
+		return false, finalError{err}
 	}
 }
 
@@ -67,26 +75,27 @@ func (b *build) provisionFailed(comm component.Communicator, cause error) error 
 	}
 	ctx, cancel := context.WithTimeoutCause(b.o.Release, cleanupTimeout, errors.New("error-cleanup-provisioner took too long"))
 	defer cancel()
-	if err := b.runStep(ctx, clean, comm); err != nil {
+	if _, err := b.runStep(ctx, clean, comm); err != nil {
 		b.rt.Emit(component.Problem{Text: "error-cleanup-provisioner: " + err.Error()})
 	}
 	return cause
 }
 
 // runStep applies a step with everything that its meta-arguments wrap around
-// it: pause, then attempts with a time-out each, then continue_on_error.
-func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Communicator) error {
+// it: pause, then attempts with a time-out each, then continue_on_error, which
+// turns a failure into a tolerated one.
+func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Communicator) (tolerated bool, err error) {
 	rt := b.inStep(step.Addr)
 	if step.PauseBefore > 0 {
 		rt.Say(fmt.Sprintf("Pausing %s before the next provisioner...", step.PauseBefore))
 		if err := b.o.Clock.Sleep(ctx, step.PauseBefore); err != nil {
-			return err
+			return false, err
 		}
 	}
 	begin := b.o.Clock.Now()
 	rt.Emit(component.StepStarted{})
 	attempts := 0
-	err := retry.Do(ctx, b.o.Clock, retry.Policy{
+	err = retry.Do(ctx, b.o.Clock, retry.Policy{
 		Attempts:  1 + step.MaxRetries,
 		First:     retryFirst,
 		Max:       retryMax,
@@ -101,15 +110,15 @@ func (b *build) runStep(ctx context.Context, step *plan.Step, comm component.Com
 	if err != nil && attempts > 1 {
 		err = fmt.Errorf("failed %d times, the last time with: %w", attempts, err)
 	}
-	tolerated := err != nil && step.ContinueOnError && ctx.Err() == nil
+	tolerated = err != nil && step.ContinueOnError && ctx.Err() == nil
 	rt.Emit(component.StepEnded{Duration: b.o.Clock.Now().Sub(begin), Err: err, Attempts: attempts, Tolerated: tolerated})
 	if tolerated {
-		return nil
+		return true, nil
 	}
 	if err != nil {
-		return fmt.Errorf("%s (%s line %d): %w", step.Addr, step.Range.Filename, step.Range.Start.Line, err)
+		return false, fmt.Errorf("%s (%s line %d): %w", step.Addr, step.Range.Filename, step.Range.Start.Line, err)
 	}
-	return nil
+	return false, nil
 }
 
 // worthAnother: max_retries is the user's word that a failure may pass, so all

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -191,4 +192,18 @@ func CleanResourceName(s string) string {
 		}
 		return '-'
 	}, s)
+}
+
+// Changing names a function that text seems to call and whose value is another in
+// the next run, or depends on the machine; "" when there is none. A word in a
+// literal counts as well.
+func Changing(text string) string {
+	action := regexp.MustCompile(`(?s)\{\{.*?\}\}`)
+	call := regexp.MustCompile(`(?:^|[^.\w])(build|timestamp|isotime|strftime|uuid|pwd)\b`)
+	for _, a := range action.FindAllString(text, -1) {
+		if m := call.FindStringSubmatch(a); m != nil {
+			return m[1]
+		}
+	}
+	return ""
 }

@@ -140,3 +140,19 @@ func TestBuildDataThatIsNotSupplied(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestChanging(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain build":                         "",
+		"{{.Vars}} {{.Path}}":                 "",
+		"{{ .build }} {{build_name}}":         "",
+		"build {{ build `ID` }}":              "build",
+		"{{ if eq (isotime) `x` }}a{{ end }}": "isotime",
+		"{{upper uuid}}":                      "uuid",
+		"{{.Path}}\n{{- pwd -}}":              "pwd",
+	} {
+		if got := Changing(text); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}

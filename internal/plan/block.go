@@ -124,6 +124,12 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 	if s := content.ErrorCleanup; s != nil {
 		blk.errorCleanup, more = p.meta(ctx, view, s, blk)
 		diags = append(diags, more...)
+		for _, name := range []string{"cache", "cache_ttl"} {
+			if a := s.Meta[name]; a != nil {
+				diags = append(diags, diag.WarnIn(a.NameRange, "Argument without effect",
+					"The result of an error-cleanup-provisioner is never used again: remove the argument %q.", name)...)
+			}
+		}
 	}
 	for _, chain := range content.Chains {
 		var steps []*step

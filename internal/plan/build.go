@@ -186,13 +186,13 @@ func (b *binder) override(s *step) *lang.Override {
 func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, diag.List) {
 	out := &Step{
 		Addr: a, Range: s.Range, PauseBefore: s.pause, Timeout: s.timeout,
-		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError, UnknownMeta: s.unknown,
+		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError, NoCache: s.noCache, CacheTTL: s.cacheTTL, UnknownMeta: s.unknown,
 	}
 	c, diags := s.owner.provisioner(s.Type, s.TypeRange)
 	if c == nil {
 		return out, diags
 	}
-	out.Planned, out.Bind, out.Config, diags = bind(ctx, b, s, c.spec, c.component.Plan)
+	out.Planned, out.Bind, out.Config, out.UsesFacts, diags = bind(ctx, b, s, c.spec, c.component.Plan)
 	return out, diags
 }
 
@@ -214,7 +214,7 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 			continue
 		}
 		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput, UnknownMeta: s.unknown}
-		post.Planned, post.Bind, post.Config, more = bind(ctx, b, s, c.spec, c.component.Plan)
+		post.Planned, post.Bind, post.Config, _, more = bind(ctx, b, s, c.spec, c.component.Plan)
 		diags = append(diags, more...)
 		out = append(out, post)
 	}
@@ -222,11 +222,11 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 }
 
 // bind plans a step without facts and returns it, the function that gives the
-// planned step at run time, and the configuration as it is known now. When the
-// configuration does not depend on the machine the step at run time is the same
+// planned step at run time, the configuration as it is known now, and whether it
+// depends on the machine. When it does not, the step at run time is the same
 // one; otherwise it is evaluated and planned again.
 func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (
-	S, func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, diag.List,
+	S, func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, bool, diag.List,
 ) {
 	evaluate := func(ctx context.Context, v *lang.View) (S, *lang.Config, diag.List) {
 		var none S
@@ -249,7 +249,7 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 	v := b.view(s, nil)
 	planned, cfg, diags := evaluate(ctx, v)
 	if !v.UsedFacts {
-		return planned, func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, diags
+		return planned, func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, false, diags
 	}
 	told := diags.Warnings()
 	return planned, func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
@@ -258,7 +258,7 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 		}
 		planned, _, found := evaluate(ctx, b.view(s, facts))
 		return planned, withoutRepeated(found, told)
-	}, cfg, diags
+	}, cfg, true, diags
 }
 
 // withoutRepeated drops the warnings that were given while planning.

@@ -29,6 +29,8 @@ type step struct {
 	pause, timeout  time.Duration
 	maxRetries      int
 	continueOnError bool
+	noCache         bool
+	cacheTTL        time.Duration
 	keepInput       *bool
 	// unknown are the names of the arguments that data sources decide which
 	// were not read.
@@ -70,6 +72,10 @@ func (p *planner) meta(ctx context.Context, v *lang.View, s *template.Step, blk 
 	if val, ok := m.value("continue_on_error", cty.Bool); ok {
 		st.continueOnError = val.True()
 	}
+	if val, ok := m.value("cache", cty.Bool); ok {
+		st.noCache = !val.True()
+	}
+	st.cacheTTL = m.duration("cache_ttl")
 	if val, ok := m.value("keep_input_artifact", cty.Bool); ok {
 		keep := val.True()
 		st.keepInput = &keep

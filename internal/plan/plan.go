@@ -74,6 +74,12 @@ type Step struct {
 	// MaxRetries is how many more attempts to make after a failed one.
 	MaxRetries      int
 	ContinueOnError bool
+	// NoCache says that the result is never used again, and CacheTTL for how
+	// long it is; 0 is without a limit.
+	NoCache  bool
+	CacheTTL time.Duration
+	// UsesFacts says that the configuration depends on the machine (build.*).
+	UsesFacts bool
 	// UnknownMeta are the names of meta-arguments that depend on data sources
 	// that were not read; the plan does without them.
 	UnknownMeta []string

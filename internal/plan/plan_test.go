@@ -432,6 +432,8 @@ build {
     pause_before      = "10s"
     max_retries       = "3"
     continue_on_error = true
+    cache             = false
+    cache_ttl         = "24h"
     override = {
       b = { inline = "over ${build.name}b" }
     }
@@ -463,7 +465,7 @@ build {
 `)
 	a, b := p.Builds[0], p.Builds[1]
 	s := a.Provisioners[0]
-	if s.PauseBefore != 10*time.Second || s.Timeout != 2*time.Minute || s.MaxRetries != 3 || !s.ContinueOnError {
+	if s.PauseBefore != 10*time.Second || s.Timeout != 2*time.Minute || s.MaxRetries != 3 || !s.ContinueOnError || !s.NoCache || s.CacheTTL != 24*time.Hour {
 		t.Errorf("meta-arguments were lost: %+v", s)
 	}
 	steps := func(b *plan.Build) []string {

@@ -64,6 +64,8 @@ type (
 		Timeout         string `json:"timeout,omitempty"`
 		MaxRetries      int    `json:"max_retries,omitempty"`
 		ContinueOnError bool   `json:"continue_on_error,omitempty"`
+		Cache           *bool  `json:"cache,omitempty"`
+		CacheTTL        string `json:"cache_ttl,omitempty"`
 		KeepInput       *bool  `json:"keep_input_artifact,omitempty"`
 		// Unknown is by meta-argument what it waits for.
 		Unknown map[string]string `json:"unknown,omitempty"`
@@ -145,10 +147,20 @@ func (s *Step) document() jsonStep {
 	}
 	return jsonStep{
 		Address: s.Addr.String(), Type: s.Addr.Type, Name: s.Addr.Name, Range: s.Range.String(),
+		Cache: cacheFlag(s.NoCache), CacheTTL: duration(s.CacheTTL),
 		PauseBefore: duration(s.PauseBefore), Timeout: duration(s.Timeout), MaxRetries: s.MaxRetries,
 		ContinueOnError: s.ContinueOnError, KeepInput: s.KeepInput, Unknown: unknown,
 		jsonBody: s.Body.document(), Creates: creations(s.Creates),
 	}
+}
+
+// cacheFlag is false for a step whose result is never used again, else nothing.
+func cacheFlag(off bool) *bool {
+	if !off {
+		return nil
+	}
+	cache := false
+	return &cache
 }
 
 func duration(d time.Duration) string {

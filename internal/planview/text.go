@@ -136,6 +136,12 @@ func (s *Step) meta() []Argument {
 	if s.ContinueOnError {
 		add("continue_on_error", Bool, "true")
 	}
+	if s.NoCache {
+		add("cache", Bool, "false")
+	}
+	if s.CacheTTL > 0 {
+		add("cache_ttl", String, s.CacheTTL.String())
+	}
 	if s.KeepInput != nil {
 		add("keep_input_artifact", Bool, strconv.FormatBool(*s.KeepInput))
 	}

@@ -65,6 +65,9 @@ type Step struct {
 	PauseBefore, Timeout time.Duration
 	MaxRetries           int
 	ContinueOnError      bool
+	// NoCache is cache = false, and CacheTTL is cache_ttl.
+	NoCache  bool
+	CacheTTL time.Duration
 	// KeepInput is keep_input_artifact; nil when the user did not say.
 	KeepInput *bool
 	// UnknownMeta are the meta-arguments that are known only after reading
@@ -178,6 +181,7 @@ func (m maker) provisioner(b *plan.Build, s *plan.Step) *Step {
 	out := &Step{
 		Addr: s.Addr, Range: m.place(s.Range),
 		PauseBefore: s.PauseBefore, Timeout: s.Timeout, MaxRetries: s.MaxRetries, ContinueOnError: s.ContinueOnError,
+		NoCache: s.NoCache, CacheTTL: s.CacheTTL,
 		UnknownMeta: s.UnknownMeta, Creates: m.creates(b, s.Planned),
 	}
 	if s.Config != nil {

@@ -41,6 +41,7 @@ var (
 	provisionerMeta = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{
 		{Name: "name"}, {Name: "only"}, {Name: "except"}, {Name: "override"},
 		{Name: "pause_before"}, {Name: "timeout"}, {Name: "max_retries"}, {Name: "continue_on_error"},
+		{Name: "cache"}, {Name: "cache_ttl"},
 	}}
 	retrySchema = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "max_retries"}, {Name: "delay"}, {Name: "max_delay"}, {Name: "on"}}}
 

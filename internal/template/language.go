@@ -135,6 +135,8 @@ func provisionerArguments() []Argument {
 		Argument{Name: "timeout", Type: "string", Description: "Longest time for one attempt, such as `5m`; the pause does not count. Default: no limit."},
 		Argument{Name: "max_retries", Type: "number", Description: "How many more attempts to make after a failed one. Default 0."},
 		Argument{Name: "continue_on_error", Type: "bool", Description: "Report a failure and go on with the build. Default false."},
+		Argument{Name: "cache", Type: "bool", Description: "With false, -cache never uses the result again, nor that of what follows. Default true. Not in Packer."},
+		Argument{Name: "cache_ttl", Type: "string", Description: "With -cache, a result that is older than this, such as `24h`, is not used again. Default: no limit. Not in Packer."},
 	)
 }
 

@@ -26,6 +26,10 @@ func typeOf(e component.Event) string {
 		return "step_started"
 	case component.StepEnded:
 		return "step_ended"
+	case component.StepSkipped:
+		return "step_skipped"
+	case component.CacheChecked:
+		return "cache_checked"
 	case component.Message:
 		return "message"
 	case component.Problem:
@@ -107,6 +111,14 @@ func writeFields(o fields, s *component.Stamped) {
 		o.int("attempts", int64(e.Attempts))
 		o.err(e.Err)
 		o.bool("tolerated", e.Tolerated)
+	case component.StepSkipped:
+		o.str("step_kind", s.Step.Kind.String())
+		o.str("step_type", s.Step.Type)
+		o.opt("step_name", s.Step.Name)
+		o.str("reason", e.Reason)
+	case component.CacheChecked:
+		o.bool("hit", e.Hit)
+		o.opt("why", e.Why)
 	case component.Message:
 		o.str("text", e.Text)
 	case component.Problem:

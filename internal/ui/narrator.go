@@ -173,6 +173,18 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 				s.Step.Kind, s.Step.Label(), e.Err)
 			say(fault)
 		}
+	case component.StepSkipped:
+		line.text = fmt.Sprintf("Skipping %s: %s", nthStep(s.Step), e.Reason)
+		say(line)
+	case component.CacheChecked:
+		line.text = "Cache miss: " + nthStep(s.Step)
+		if e.Hit {
+			line.text = "Cache hit: " + nthStep(s.Step)
+		}
+		if e.Why != "" {
+			line.text += ": " + e.Why
+		}
+		say(line)
 	case component.PhaseStarted:
 		t.waits = nil
 	case component.Retrying:
@@ -209,6 +221,10 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 		n.close(e, say)
 	}
 }
+
+// nthStep is "provisioner 2 (shell)", with the name instead of the type where it
+// has one.
+func nthStep(s addr.Step) string { return fmt.Sprintf("%s %d (%s)", s.Kind, s.Index+1, s.Label()) }
 
 func (n *narrator) open(e component.RunStarted, say func(note)) {
 	for _, b := range e.Builds {

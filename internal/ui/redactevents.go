@@ -216,6 +216,12 @@ func (c *compiled) event(e component.Event) component.Event {
 	case component.StepEnded:
 		e.Err = c.error(e.Err)
 		return e
+	case component.StepSkipped:
+		e.Reason = c.redact(e.Reason)
+		return e
+	case component.CacheChecked:
+		e.Why = c.text(e.Why)
+		return e
 	case component.Message:
 		e.Text = c.text(e.Text)
 		return e

@@ -283,7 +283,7 @@ func everyEvent(text string) []component.Event {
 		component.RunStarted{}, component.RunEnded{}, component.BuildStarted{},
 		component.BuildEnded{Artifacts: []*component.Artifact{artifact, nil}},
 		component.PhaseStarted{Phase: component.PhaseBoot}, component.PhaseEnded{Phase: component.PhaseBoot},
-		component.StepStarted{}, component.StepEnded{}, component.Message{}, component.Problem{}, component.Trace{},
+		component.StepStarted{}, component.StepEnded{}, component.StepSkipped{}, component.CacheChecked{}, component.Message{}, component.Problem{}, component.Trace{},
 		component.Warning{}, component.Output{}, component.Progress{}, component.Waiting{}, component.WaitEnded{Stages: make([]component.WaitStage, 1)}, component.Retrying{},
 		component.ResourceHeld{}, component.ResourceReleased{}, component.ResourceKept{},
 		component.ArtifactMade{Artifact: artifact},

@@ -96,6 +96,7 @@ func script() []component.Stamped {
 	at(6*time.Second, alpha, shell,
 		component.Retrying{What: "upload of install.sh", Class: "transient", Attempt: 1, Delay: 2 * time.Second, Err: errors.New("connection reset")},
 		component.StepEnded{Duration: 900 * ms, Attempts: 2})
+	at(6050*ms, alpha, file, component.CacheChecked{Hit: true}, component.CacheChecked{Why: "file a.txt changed"}, component.StepSkipped{Reason: "its result is in the step cache"})
 	at(6100*ms, alpha, file, component.StepStarted{},
 		component.StepEnded{Duration: 100 * ms, Attempts: 1, Tolerated: true, Err: errors.New("a.txt: no such file")})
 	at(6500*ms, beta, shell, component.WaitEnded{For: "SSH at [fe80::1]:22", Elapsed: 300 * time.Second, Attempts: 2, Err: errors.New("no route, host"),

@@ -1,7 +1,6 @@
 package winguest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -94,28 +93,6 @@ func (s Scripts) Files() []string {
 		return []string{s.Script}
 	}
 	return s.Paths
-}
-
-// Digest writes the contents of the scripts to h.
-func (s Scripts) Digest(ctx context.Context, h io.Writer) error {
-	for _, p := range s.Files() {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		body, size, err := FromFile(p).open()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%d\n", size)
-		_, err = io.Copy(h, body)
-		if closeErr := body.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return fmt.Errorf("script: %w", err)
-		}
-	}
-	return nil
 }
 
 // Source is the content of a file for the machine. It can be read as often as

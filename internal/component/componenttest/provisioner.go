@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -43,7 +44,7 @@ func provisionerPromises(cfg ProvisionerConfig) []promise {
 		promise{"a step can be applied, and applied again", cfg.appliesAgain},
 		promise{"a step releases what it acquires", cfg.releases},
 		promise{"a cancelled step fails with the cause", cfg.stops},
-		promise{"a cache key is the same each time", cfg.cacheKey},
+		promise{"the inputs of a step are the same each time", cfg.inputs},
 	)
 }
 
@@ -103,22 +104,20 @@ func (cfg ProvisionerConfig) stops(t testing.TB) error {
 	})
 }
 
-func (cfg ProvisionerConfig) cacheKey(t testing.TB) error {
+func (cfg ProvisionerConfig) inputs(t testing.TB) error {
 	return cfg.each(t, func(_ string, s component.Step, _ component.Target, _ *MemoryJournal) error {
-		keyed, ok := s.(component.Keyed)
+		reader, ok := s.(component.InputReader)
 		if !ok {
 			return nil
 		}
-		first, err := keyed.CacheKey(t.Context())
-		if err != nil {
-			return err
-		}
-		second, err := keyed.CacheKey(t.Context())
-		if err != nil {
-			return err
-		}
-		if first != second || first == "" {
-			return fmt.Errorf("two calls of CacheKey return %q and %q", first, second)
+		first, second := reader.Inputs(), reader.Inputs()
+		switch {
+		case !reflect.DeepEqual(first, second):
+			return fmt.Errorf("two calls of Inputs return %+v and %+v", first, second)
+		case first.Volatile != "" && first.Neutral:
+			return fmt.Errorf("Inputs says that the step leaves nothing and that its result cannot be used again: %+v", first)
+		case slices.Contains(first.Files, ""):
+			return fmt.Errorf("Inputs names a file without a name: %q", first.Files)
 		}
 		return nil
 	})

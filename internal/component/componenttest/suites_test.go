@@ -172,12 +172,15 @@ func (w *work) Apply(ctx context.Context, t component.Target) error {
 	return lease.Release(ctx)
 }
 
-func (w *work) CacheKey(context.Context) (string, error) {
+func (w *work) Inputs() component.Inputs {
 	*w.calls++
-	if w.has("the cache key changes") {
-		return strconv.Itoa(*w.calls), nil
+	switch {
+	case w.has("the inputs change"):
+		return component.Inputs{Files: []string{strconv.Itoa(*w.calls)}}
+	case w.has("the inputs contradict each other"):
+		return component.Inputs{Neutral: true, Volatile: "of a defect"}
 	}
-	return w.text, nil
+	return component.Inputs{Files: []string{"input"}}
 }
 
 func (w *work) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
@@ -359,10 +362,11 @@ func TestSuitesFindDefects(t *testing.T) {
 		defects map[string]string
 	}{
 		{"provisioner", provisionerOf, true, map[string]string{
-			"a step works once":      "a step can be applied, and applied again",
-			"a lease stays open":     "a step releases what it acquires",
-			"the context is ignored": "a cancelled step fails with the cause",
-			"the cache key changes":  "a cache key is the same each time",
+			"a step works once":                "a step can be applied, and applied again",
+			"a lease stays open":               "a step releases what it acquires",
+			"the context is ignored":           "a cancelled step fails with the cause",
+			"the inputs change":                "the inputs of a step are the same each time",
+			"the inputs contradict each other": "the inputs of a step are the same each time",
 		}},
 		{"post-processor", postProcessorOf, true, map[string]string{
 			"the input's file is deleted":           "the input stays as it is",

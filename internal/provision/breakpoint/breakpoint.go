@@ -47,6 +47,14 @@ type step struct {
 	Disable bool   `cty:"disable"`
 }
 
+// Inputs says that somebody may have changed the machine at a breakpoint.
+func (s step) Inputs() component.Inputs {
+	if s.Disable {
+		return component.Inputs{Neutral: true}
+	}
+	return component.Inputs{Volatile: "a person may change the machine there"}
+}
+
 func (s step) Apply(ctx context.Context, t component.Target) error {
 	name := "Breakpoint provisioner"
 	if s.Note != "" {

@@ -72,8 +72,8 @@ func (provisioner) Plan(_ context.Context, cfg cty.Value) (component.Step, diag.
 
 type step struct{ config }
 
-// CacheKey does not depend on the settings: waiting leaves nothing behind.
-func (step) CacheKey(context.Context) (string, error) { return "cloud-init", nil }
+// Inputs has none: waiting leaves nothing behind.
+func (step) Inputs() component.Inputs { return component.Inputs{Neutral: true} }
 
 // Apply waits.
 func (s step) Apply(ctx context.Context, t component.Target) error {

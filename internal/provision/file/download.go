@@ -18,6 +18,11 @@ import (
 
 type download struct{ config }
 
+// Inputs says that a download cannot be left out.
+func (download) Inputs() component.Inputs {
+	return component.Inputs{Volatile: "a download writes to this computer"}
+}
+
 // Creates implements component.Describer.
 func (d download) Creates() []component.Creation {
 	return []component.Creation{{Kind: "download", Name: d.Destination}}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -432,39 +433,28 @@ func TestThrough(t *testing.T) {
 	}
 }
 
-func TestCacheKey(t *testing.T) {
+func TestInputs(t *testing.T) {
 	newPlace(t)
-	files(t, ".", "d/a", "d/b")
-	key := func() string {
-		t.Helper()
-		s, diags := New().Plan(t.Context(), New().Schema().Object(map[string]cty.Value{"source": cty.StringVal("d"), "destination": cty.StringVal("/x")}))
-		if diags.HasErrors() {
-			t.Fatal(diags.Err())
-		}
-		k, err := s.(component.Keyed).CacheKey(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	first := key()
-	later := time.Now().Add(time.Hour)
-	if err := os.Chtimes("d/a", later, later); err != nil || key() != first {
-		t.Errorf("the key depends on the time, %v", err)
-	}
-	for what, change := range map[string]func() error{
-		"content": func() error { return os.WriteFile("d/a", []byte("other"), 0o640) },
-		"mode":    func() error { return os.Chmod("d/a", 0o600) },
-		"name":    func() error { return os.Rename("d/b", "d/c") },
+	files(t, ".", "d/a", "b")
+	for name, c := range map[string]struct {
+		values   map[string]cty.Value
+		files    []string
+		volatile bool
+	}{
+		"sources":   {map[string]cty.Value{"sources": strs("b"), "source": cty.StringVal("d")}, []string{"b", "d"}, false},
+		"content":   {map[string]cty.Value{"content": cty.StringVal("x")}, nil, false},
+		"generated": {map[string]cty.Value{"source": cty.StringVal("later"), "generated": cty.True}, nil, true},
+		"download":  {map[string]cty.Value{"source": cty.StringVal("x"), "direction": cty.StringVal("download")}, nil, true},
 	} {
-		before := key()
-		if err := change(); err != nil || key() == before {
-			t.Errorf("the key does not depend on the %s, %v", what, err)
+		c.values["destination"] = cty.StringVal("/x")
+		s, diags := New().Plan(t.Context(), New().Schema().Object(c.values))
+		if diags.HasErrors() {
+			t.Fatalf("%s: %v", name, diags.Err())
 		}
-	}
-	s, _ := New().Plan(t.Context(), New().Schema().Object(map[string]cty.Value{"source": cty.StringVal("x"), "destination": cty.StringVal("/x"), "direction": cty.StringVal("download")}))
-	if _, ok := s.(component.Keyed); ok {
-		t.Error("a download has a cache key, although its result is here and not on the machine")
+		in := s.(component.InputReader).Inputs()
+		if !slices.Equal(in.Files, c.files) || (in.Volatile != "") != c.volatile || in.Neutral {
+			t.Errorf("%s: got %+v", name, in)
+		}
 	}
 }
 

@@ -17,7 +17,18 @@ import (
 
 type upload struct{ config }
 
-var _ component.Keyed = upload{}
+var _ component.InputReader = upload{}
+
+// Inputs are the sources.
+func (u upload) Inputs() component.Inputs {
+	switch {
+	case u.HasContent:
+		return component.Inputs{}
+	case u.Generated:
+		return component.Inputs{Volatile: "its source is made while the build runs (generated = true)"}
+	}
+	return component.Inputs{Files: u.sources()}
+}
 
 // Apply uploads everything in order.
 func (u upload) Apply(ctx context.Context, t component.Target) error {

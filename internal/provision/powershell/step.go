@@ -2,9 +2,6 @@ package powershell
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 
 	"ingot/internal/component"
@@ -14,7 +11,7 @@ import (
 
 type step struct{ config }
 
-var _ component.Keyed = (*step)(nil)
+var _ component.InputReader = (*step)(nil)
 
 // Apply runs the scripts in order and stops at the first that fails.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
@@ -65,14 +62,10 @@ func (s *step) run(ctx context.Context, m winguest.Machine, label string, at rem
 	return nil
 }
 
-// CacheKey is a digest of the settings and of the scripts.
-func (s *step) CacheKey(ctx context.Context) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(s.config); err != nil {
-		return "", fmt.Errorf("powershell: cache key: %w", err)
+// Inputs are the scripts.
+func (s *step) Inputs() component.Inputs {
+	if len(s.Inline) > 0 {
+		return component.Inputs{}
 	}
-	if err := s.Digest(ctx, h); err != nil {
-		return "", fmt.Errorf("powershell: cache key: %w", err)
-	}
-	return "powershell:" + hex.EncodeToString(h.Sum(nil)), nil
+	return component.Inputs{Files: s.Files()}
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -674,42 +675,27 @@ func TestWindowsMachine(t *testing.T) {
 	}
 }
 
-func TestCacheKey(t *testing.T) {
+func TestInputs(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "s.sh")
-	key := func(values map[string]cty.Value) string {
-		t.Helper()
-		s, diags := New().Plan(t.Context(), New().Schema().Object(values))
+	if err := os.WriteFile(script, []byte("true"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		values map[string]cty.Value
+		files  []string
+	}{
+		"script":  {map[string]cty.Value{"script": cty.StringVal(script)}, []string{script}},
+		"scripts": {map[string]cty.Value{"scripts": strs(script, script)}, []string{script, script}},
+		"inline":  {map[string]cty.Value{"inline": strs("true")}, nil},
+	} {
+		s, diags := New().Plan(t.Context(), New().Schema().Object(c.values))
 		if diags.HasErrors() {
 			t.Fatal(diags.Err())
 		}
-		k, err := s.(component.Keyed).CacheKey(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		in := s.(component.InputReader).Inputs()
+		if !slices.Equal(in.Files, c.files) || in.Volatile != "" || in.Neutral {
+			t.Errorf("%s: got %+v", name, in)
 		}
-		return k
-	}
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	byScript := map[string]cty.Value{"script": cty.StringVal(script)}
-	write("a")
-	first := key(byScript)
-	write("b")
-	if key(byScript) == first {
-		t.Error("the key does not depend on the script")
-	}
-	write("a")
-	if key(byScript) != first {
-		t.Error("the key depends on more than the script")
-	}
-	if key(map[string]cty.Value{"script": cty.StringVal(script), "environment_vars": strs("A=b")}) == first {
-		t.Error("the key does not depend on the variables")
-	}
-	if key(map[string]cty.Value{"inline": strs("a")}) == key(map[string]cty.Value{"inline": strs("b")}) {
-		t.Error("the key does not depend on inline lines")
 	}
 }
 

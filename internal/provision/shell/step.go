@@ -2,12 +2,8 @@ package shell
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"time"
@@ -26,7 +22,7 @@ const refusals = 3
 
 type step struct{ config }
 
-var _ component.Keyed = (*step)(nil)
+var _ component.InputReader = (*step)(nil)
 
 // Apply runs the scripts in order and stops at the first that fails.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
@@ -196,32 +192,13 @@ func isNotStarted(err error) bool {
 	return errors.As(err, &early)
 }
 
-// CacheKey is a digest of the settings and of the scripts.
-func (s *step) CacheKey(ctx context.Context) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(s.config); err != nil {
-		return "", fmt.Errorf("shell: cache key: %w", err)
-	}
+// Inputs are the scripts.
+func (s *step) Inputs() component.Inputs {
+	var out component.Inputs
 	for _, src := range s.sources() {
-		if err := context.Cause(ctx); err != nil {
-			return "", err
-		}
-		n, err := src.size()
-		if err != nil {
-			return "", fmt.Errorf("shell: cache key: %w", err)
-		}
-		r, err := src.open()
-		if err != nil {
-			return "", fmt.Errorf("shell: cache key: %w", err)
-		}
-		fmt.Fprintf(h, "%d\n", n)
-		_, err = io.Copy(h, r)
-		if closeErr := r.Close(); err == nil {
-			err = closeErr
-		}
-		if err != nil {
-			return "", fmt.Errorf("shell: cache key: %w", err)
+		if src.path != "" {
+			out.Files = append(out.Files, src.path)
 		}
 	}
-	return "shell:" + hex.EncodeToString(h.Sum(nil)), nil
+	return out
 }

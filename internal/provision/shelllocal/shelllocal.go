@@ -40,6 +40,12 @@ func (provisioner) Plan(_ context.Context, cfg cty.Value) (component.Step, diag.
 
 type step struct{ scripts *localscript.Scripts }
 
+// Inputs says that what the step does cannot be seen from here: its commands may
+// read and change anything.
+func (step) Inputs() component.Inputs {
+	return component.Inputs{Volatile: "it runs on this computer and may change anything there"}
+}
+
 func (s step) Apply(ctx context.Context, t component.Target) error {
 	return s.scripts.Run(ctx, t.Run, t.HTTPAddr)
 }

@@ -55,5 +55,5 @@ func (s step) Apply(ctx context.Context, t component.Target) error {
 	return t.Clock.Sleep(ctx, s.Duration)
 }
 
-// CacheKey does not depend on the duration: waiting leaves nothing behind.
-func (step) CacheKey(context.Context) (string, error) { return "sleep", nil }
+// Inputs has none: waiting leaves nothing behind.
+func (step) Inputs() component.Inputs { return component.Inputs{Neutral: true} }

@@ -81,6 +81,9 @@ func (provisioner) Plan(_ context.Context, cfg cty.Value) (component.Step, diag.
 
 type step struct{ config }
 
+// Inputs are none but the settings.
+func (*step) Inputs() component.Inputs { return component.Inputs{} }
+
 // Apply restarts the machine.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
 	if caps := t.Comm.Caps(); !caps.Run {

@@ -4,9 +4,6 @@ package windowsshell
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -81,7 +78,7 @@ func (provisioner) Plan(_ context.Context, cfg cty.Value) (component.Step, diag.
 
 type step struct{ config }
 
-var _ component.Keyed = (*step)(nil)
+var _ component.InputReader = (*step)(nil)
 
 // Apply runs the scripts in order and stops at the first that fails.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
@@ -181,14 +178,10 @@ func setCommand(assignment string) string {
 	return b.String()
 }
 
-// CacheKey is a digest of the settings and of the scripts.
-func (s *step) CacheKey(ctx context.Context) (string, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(s.config); err != nil {
-		return "", fmt.Errorf("windows-shell: cache key: %w", err)
+// Inputs are the scripts.
+func (s *step) Inputs() component.Inputs {
+	if len(s.Inline) > 0 {
+		return component.Inputs{}
 	}
-	if err := s.Digest(ctx, h); err != nil {
-		return "", fmt.Errorf("windows-shell: cache key: %w", err)
-	}
-	return "windows-shell:" + hex.EncodeToString(h.Sum(nil)), nil
+	return component.Inputs{Files: s.Files()}
 }
