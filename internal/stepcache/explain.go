@@ -2,6 +2,7 @@ package stepcache
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -53,7 +54,7 @@ func Explain(c Chain, build string, entries []Entry) string {
 		if e.Build != build || e.Chain[0].What != c[0].What {
 			continue
 		}
-		shared, n := c.shared(e.Chain), 0
+		shared, n := c.shared(e.Chain), math.MaxInt // one that ends there tells least
 		if shared < len(c) && shared < len(e.Chain) {
 			n = len(changes(e.Chain[shared], c[shared]))
 		}

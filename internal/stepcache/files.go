@@ -17,8 +17,7 @@ import (
 )
 
 // Files are the parts for files and folders on this computer: names, modes and
-// contents, with links followed. Times do not count. A name that occurs twice
-// counts once.
+// contents, with links followed, and the order of the paths. Times do not count.
 func Files(ctx context.Context, paths []string) ([]Part, error) {
 	var out []Part
 	seen := map[string]bool{}
@@ -32,6 +31,9 @@ func Files(ctx context.Context, paths []string) ([]Part, error) {
 			return nil, err
 		}
 		out = append(out, p)
+	}
+	if len(paths) > 1 {
+		out = append(out, Text("list of files", fmt.Sprintf("%q", paths)))
 	}
 	return out, nil
 }

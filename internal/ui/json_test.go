@@ -70,8 +70,8 @@ func TestEventsDocumented(t *testing.T) {
 		}
 		checkFields(t, docs, typ, text+docs["Fields of every event"], fields)
 	}
-	if len(seen) != 23 {
-		t.Errorf("%d types of event, want the 21 of component, diagnostic and stream_started: %v", len(seen), seen)
+	if len(seen) != 25 {
+		t.Errorf("%d types of event, want the 23 of component, diagnostic and stream_started: %v", len(seen), seen)
 	}
 }
 
