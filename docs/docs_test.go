@@ -49,6 +49,7 @@ func documents(t *testing.T) map[string]string {
 var commands = []string{
 	"cache list",
 	"cache prune",
+	"cache verify",
 	"build",
 	"validate",
 	"plan",

@@ -33,6 +33,7 @@ type buildFlags struct {
 	failFast   bool
 	detailed   bool
 	noWatchdog bool
+	cache      cacheFlags
 	retry      int
 	retrySet   bool
 	report     string
@@ -65,6 +66,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
   ingot build -var 'version=1.2' -only='docker.*' image.pkr.hcl
   ingot build -on-error=ask -debug .
   ingot build -report=report.html .
+  ingot build -cache -cache-explain .
   ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
 		Args: oneTemplate,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,6 +83,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see below")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
+	f.cache.register(c)
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
@@ -99,6 +102,10 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		return fmt.Errorf("-retry: the number of attempts cannot be negative (%d)", f.retry)
 	}
 	d, err := findDirs(a.getenv)
+	if err != nil {
+		return err
+	}
+	cache, err := a.stepCache(f.cache, d)
 	if err != nil {
 		return err
 	}
@@ -140,7 +147,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
 		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
-		Explain: screen.explain,
+		Explain: screen.explain, Cache: cache,
 	})
 	if errors.As(err, new(errInterrupted)) {
 		err = exitError{exitFailure} // the second interrupt has been answered

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"ingot/internal/builder/oci"
 	"ingot/internal/fetch"
+	"ingot/internal/stepcache"
 )
 
 type pruneFlags struct {
@@ -29,12 +31,14 @@ type pruneFlags struct {
 func (a *app) cacheCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cache COMMAND",
-		Short: "List or remove what was downloaded",
+		Short: "List, check or remove what builds keep for later ones",
 		Long: `Installer images, base images and other downloads stay in a cache that all
-builds share. 'list' shows what is in it, 'prune' removes what is not needed.`,
+builds share, and so do the machines that -cache saves after each provisioner.
+'list' shows what is in it, 'prune' removes what is not needed, and 'verify' checks
+the saved machines.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("a command is missing: list or prune"), cmd}
+			return usageError{errors.New("a command is missing: list, prune or verify"), cmd}
 		},
 	}
 	var asJSON bool
@@ -45,7 +49,7 @@ builds share. 'list' shows what is in it, 'prune' removes what is not needed.`,
 		Example: `  ingot cache list
   ingot cache list -json | jq -r .path`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.cacheList(asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.cacheList(cmd.Context(), asJSON) },
 	}
 	list.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per entry and a summary")
 	var f pruneFlags
@@ -68,18 +72,21 @@ build is using now stays.`,
 	fl.BoolVar(&f.all, "all", false, "remove everything")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only list what would be removed")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object per entry and a summary")
-	c.AddCommand(list, prune)
+	c.AddCommand(list, prune, a.cacheVerifyCommand())
 	return c
 }
 
 // cacheEntry is anything in the cache.
 type cacheEntry struct {
-	Type string    `json:"type"`
-	Kind string    `json:"kind"`
-	Path string    `json:"path"`
-	URL  string    `json:"url,omitempty"`
-	Size int64     `json:"size"`
-	Used time.Time `json:"used"`
+	Type string `json:"type"`
+	Kind string `json:"kind"`
+	Path string `json:"path"`
+	URL  string `json:"url,omitempty"`
+	// Build and Step say of a saved machine after which step of which build.
+	Build string    `json:"build,omitempty"`
+	Step  string    `json:"step,omitempty"`
+	Size  int64     `json:"size"`
+	Used  time.Time `json:"used"`
 	// Removed is set by prune.
 	Removed *bool  `json:"removed,omitempty"`
 	Error   string `json:"error,omitempty"`
@@ -96,8 +103,12 @@ type cacheSummary struct {
 }
 
 // cacheEntries is what is in the cache, what was used last first.
-func cacheEntries(cacheDir string) ([]cacheEntry, error) {
-	var out []cacheEntry
+func (a *app) cacheEntries(ctx context.Context, d dirs) ([]cacheEntry, error) {
+	cacheDir := d.Cache
+	out, err := a.stepEntries(ctx, d)
+	if err != nil {
+		return nil, err
+	}
 	downloads, err := fetch.List(cacheDir)
 	if err != nil {
 		return nil, err
@@ -122,12 +133,12 @@ func cacheEntries(cacheDir string) ([]cacheEntry, error) {
 	return out, nil
 }
 
-func (a *app) cacheList(asJSON bool) error {
+func (a *app) cacheList(ctx context.Context, asJSON bool) error {
 	d, err := findDirs(a.getenv)
 	if err != nil {
 		return err
 	}
-	entries, err := cacheEntries(d.Cache)
+	entries, err := a.cacheEntries(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -149,7 +160,10 @@ func (a *app) cacheLine(e cacheEntry, verb string, asJSON bool) {
 		return
 	}
 	from := e.URL
-	if from == "" {
+	switch {
+	case e.Build != "":
+		from = e.Build + ": " + e.Step
+	case from == "":
 		from = filepath.Base(e.Path)
 	}
 	fmt.Fprintf(a.streams.Out, "%s%-13s %9s  %s  %s\n", verb, e.Kind, units.HumanSize(float64(e.Size)), e.Used.Local().Format(time.DateTime), from)
@@ -172,7 +186,7 @@ func (a *app) cachePrune(cmd *cobra.Command, f pruneFlags) error {
 	if err != nil {
 		return err
 	}
-	entries, err := cacheEntries(d.Cache)
+	entries, err := a.cacheEntries(cmd.Context(), d)
 	if err != nil {
 		return err
 	}
@@ -187,7 +201,7 @@ func (a *app) cachePrune(cmd *cobra.Command, f pruneFlags) error {
 			if done = err == nil; !done {
 				e.Error = err.Error()
 			}
-			if !done && !errors.Is(err, fetch.ErrInUse) && !errors.Is(err, oci.ErrCacheInUse) {
+			if !done && !errors.Is(err, fetch.ErrInUse) && !errors.Is(err, oci.ErrCacheInUse) && !errors.Is(err, stepcache.ErrInUse) {
 				failed++
 			}
 		}

@@ -147,6 +147,9 @@ func (t *runText) phase(p *history.Phase) {
 		if s.Tolerated {
 			state = "failed, tolerated"
 		}
+		if s.Skipped {
+			state = "skipped"
+		}
 		if s.Attempts > 1 {
 			state = strings.TrimSpace(fmt.Sprintf("%s  %d attempts", state, s.Attempts))
 		}

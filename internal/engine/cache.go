@@ -199,7 +199,7 @@ func (c *cached) boot(ctx context.Context) (component.Machine, error) {
 		m, err := c.job.Resume(ctx, c.rt, c.held.Checkpoint)
 		if !errors.Is(err, component.ErrCheckpointGone) {
 			if err == nil {
-				c.rt.Say(fmt.Sprintf("Starting from the step cache: %d of %d provisioners are skipped.", c.from, len(c.plan.Provisioners)))
+				c.rt.Say(fmt.Sprintf("Starting from the step cache, after %d of %d provisioners.", c.from, len(c.plan.Provisioners)))
 			}
 			return m, err
 		}
@@ -266,10 +266,15 @@ func (c *cached) expired(e stepcache.Entry, upTo int) string {
 		}
 		link++
 		if step.CacheTTL > 0 && link < len(e.Times) && c.o.Clock.Now().Sub(e.Times[link]) > step.CacheTTL {
-			return step.Addr.String()
+			return nth(step)
 		}
 	}
 	return ""
+}
+
+// nth is a step as people count: "provisioner 1 (shell)".
+func nth(s *plan.Step) string {
+	return fmt.Sprintf("%s %d (%s)", s.Addr.Kind, s.Addr.Index+1, s.Addr.Label())
 }
 
 // skips reports whether provisioner i is done already.
@@ -298,9 +303,9 @@ func (c *cached) explain() error {
 			e.Why = "it comes after " + missed
 		default:
 			e.Why = c.whyMissed(i, entries, known)
-			missed = step.Addr.String()
+			missed = nth(step)
 		}
-		if i >= c.from && c.neutral(i) && missed == step.Addr.String() {
+		if i >= c.from && c.neutral(i) && missed == nth(step) {
 			// It runs because what comes next does.
 			e.Why, missed = "it leaves nothing on the machine, and what comes after it is not cached", ""
 		}
@@ -347,7 +352,7 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 	if why != "" || now.Key() != c.chains[i+1].Key() {
 		c.off = true
 		c.inStep(step.Addr).Emit(component.Warning{
-			Summary: "The result of " + step.Addr.String() + " is not cached",
+			Summary: "The result of " + nth(step) + " is not cached",
 			Detail:  "What it reads was changed while the build ran.",
 		})
 		return nil

@@ -71,6 +71,9 @@ type wire struct {
 	For         string              `json:"for"`
 	Stages      []wireStage         `json:"stages"`
 	What        string              `json:"what"`
+	Reason      string              `json:"reason"`
+	Hit         bool                `json:"hit"`
+	Why         string              `json:"why"`
 	Class       string              `json:"class"`
 	Resource    *component.Resource `json:"resource"`
 }
@@ -134,7 +137,7 @@ func (d *decoder) origin(w *wire) (component.Origin, error) {
 	if o.Step, err = addr.ParseStep(w.Step); err != nil {
 		return o, err
 	}
-	if w.Type == "step_started" && w.StepName != "" {
+	if (w.Type == "step_started" || w.Type == "step_skipped") && w.StepName != "" {
 		d.names[o] = w.StepName
 	}
 	o.Step.Name = d.names[o]
@@ -179,6 +182,10 @@ func (d *decoder) event(w *wire) (component.Event, error) {
 		return component.PhaseEnded{Phase: component.Phase(w.Phase), Duration: millis(w.DurationMS), Err: w.err()}, nil
 	case "step_started":
 		return component.StepStarted{}, nil
+	case "step_skipped":
+		return component.StepSkipped{Reason: w.Reason}, nil
+	case "cache_checked":
+		return component.CacheChecked{Hit: w.Hit, Why: w.Why}, nil
 	case "step_ended":
 		return component.StepEnded{Duration: millis(w.DurationMS), Err: w.err(), Attempts: w.Attempts, Tolerated: w.Tolerated}, nil
 	}

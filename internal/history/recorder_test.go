@@ -85,6 +85,8 @@ func stamp(ms int, e component.Event, of ...any) component.Stamped {
 
 // everyEvent has each kind of event at least once.
 func everyEvent() []component.Stamped {
+	other := install
+	other.Index, other.Name = 1, "other"
 	r := component.Resource{Kind: "docker.container", Token: "t1", ID: "c1", Attrs: map[string]string{"endpoint": "unix:///x"}}
 	a := &component.Artifact{
 		Producer: "packer.docker", ID: "sha256:1", Summary: "Imported", Files: []component.File{{Path: "a.tar", Size: 3, Digest: "sha256:2"}},
@@ -110,6 +112,9 @@ func everyEvent() []component.Stamped {
 		stamp(14, component.Progress{ID: "i", Label: "l", Done: 3, Total: -1, Finished: true}, web, install),
 		stamp(15, component.Retrying{What: "it", Class: "transient", Attempt: 1, Delay: time.Second, Err: failure}, web, install),
 		stamp(16, component.StepEnded{Duration: 5 * time.Millisecond, Err: failure, Attempts: 2, Tolerated: true}, web, install),
+		stamp(16, component.CacheChecked{Hit: true}, web, other),
+		stamp(16, component.CacheChecked{Why: "file a changed"}, web, other),
+		stamp(16, component.StepSkipped{Reason: "cached"}, web, other),
 		stamp(17, component.ArtifactMade{Artifact: a}, web),
 		stamp(17, component.ResourceKept{Resource: r}, web),
 		stamp(18, component.ResourceReleased{Resource: r, Err: failure}, web),

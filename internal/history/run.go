@@ -100,10 +100,12 @@ type Step struct {
 	Err error
 	// Tolerated: it failed, and the build went on.
 	Tolerated bool
-	Attempts  int
-	Retries   []Retry
-	Waits     []*Wait
-	Log       Log
+	// Skipped: its result was in the step cache.
+	Skipped  bool
+	Attempts int
+	Retries  []Retry
+	Waits    []*Wait
+	Log      Log
 }
 
 // Retry is a failure after which something was tried again.
@@ -316,6 +318,9 @@ func (c *current) frame(s component.Stamped) bool {
 		c.steps[s.Step] = c.step
 		p := c.inPhase(s.Since)
 		p.Steps = append(p.Steps, c.step)
+	case component.StepSkipped:
+		p := c.inPhase(s.Since)
+		p.Steps = append(p.Steps, &Step{Step: s.Step, Span: Span{Begin: s.Since, End: s.Since, Ended: true}, Skipped: true})
 	case component.StepEnded:
 		if st := c.steps[s.Step]; st != nil {
 			st.Ended, st.End, st.Err = true, s.Since, e.Err

@@ -87,6 +87,17 @@ func TestRepeatedBuild(t *testing.T) {
 	}
 }
 
+func TestSkippedSteps(t *testing.T) {
+	b := model(t, false,
+		stamp(0, component.RunStarted{}), stamp(0, component.BuildStarted{}, web),
+		stamp(1, component.PhaseStarted{Phase: component.PhaseProvision}, web),
+		stamp(2, component.StepSkipped{Reason: "cached"}, web, install),
+		stamp(3, component.PhaseEnded{Phase: component.PhaseProvision}, web)).Builds[0]
+	if s := b.Phases[0].Steps; len(s) != 1 || !s[0].Skipped || !s[0].Ended || s[0].Took() != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestLogKeepsBothEnds(t *testing.T) {
 	var l Log
 	for _, text := range strings.Split("abcdefgh", "") {

@@ -155,6 +155,10 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 	if err != nil {
 		return nil, err
 	}
+	return j.boot(ctx, r, spec)
+}
+
+func (j *job) boot(ctx context.Context, r component.Run, spec *runSpec) (component.Machine, error) {
 	id, err := j.create(ctx, r, spec)
 	if err != nil {
 		return nil, err
