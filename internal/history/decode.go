@@ -137,7 +137,7 @@ func (d *decoder) origin(w *wire) (component.Origin, error) {
 	if o.Step, err = addr.ParseStep(w.Step); err != nil {
 		return o, err
 	}
-	if (w.Type == "step_started" || w.Type == "step_skipped") && w.StepName != "" {
+	if w.StepName != "" {
 		d.names[o] = w.StepName
 	}
 	o.Step.Name = d.names[o]

@@ -112,7 +112,7 @@ func (s *Store) read(key string) (Entry, error) {
 		return e, fmt.Errorf("step cache: %s cannot be read: %w", filepath.Join(path, metaFile), err)
 	case e.Format != Format:
 		return e, fmt.Errorf("step cache: %s is of another version of Ingot (format %d)", path, e.Format)
-	case len(e.Chain) == 0 || e.Chain.Key() != key || len(e.Times) != len(e.Chain):
+	case len(e.Chain) == 0 || e.Chain.Key() != key || len(e.Times) != len(e.Chain), e.Base != "" && e.Base != filepath.Base(e.Base):
 		return e, fmt.Errorf("step cache: %s is not the entry that its name says", path)
 	}
 	if info, err := os.Stat(filepath.Join(path, lockFile)); err == nil {

@@ -117,6 +117,9 @@ func writeFields(o fields, s *component.Stamped) {
 		o.opt("step_name", s.Step.Name)
 		o.str("reason", e.Reason)
 	case component.CacheChecked:
+		o.str("step_kind", s.Step.Kind.String())
+		o.str("step_type", s.Step.Type)
+		o.opt("step_name", s.Step.Name)
 		o.bool("hit", e.Hit)
 		o.opt("why", e.Why)
 	case component.Message:
