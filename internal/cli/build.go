@@ -154,7 +154,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	}
 	screen.recorded(err)
 	screen.report(f.report)
-	screen.trace(steps.release)
+	screen.trace(steps)
 	screen.forget()
 	// Nobody waited for the release of what a second interrupt has left.
 	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))

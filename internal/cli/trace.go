@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 
 	"ingot/internal/component"
@@ -19,10 +18,14 @@ func (s *screen) readTraceSettings() {
 }
 
 // trace sends the run that has just ended. A build does not fail because of it,
-// and a second interrupt ends it.
-func (s *screen) trace(ctx context.Context) {
+// and the next interrupt ends it.
+func (s *screen) trace(steps ladder) {
 	if s.traces.Endpoint == "" || s.recordedIn.run == "" {
 		return
+	}
+	ctx := steps.work
+	if ctx.Err() != nil {
+		ctx = steps.release
 	}
 	run, err := s.readRecorded(history.Options{})
 	if err == nil {

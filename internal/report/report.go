@@ -25,7 +25,7 @@ var (
 
 // Write writes the report of a run. All texts of the run are escaped.
 func Write(w io.Writer, run *history.Run) error {
-	t, err := template.New("report").Parse(page)
+	t, err := newTemplate()
 	if err == nil {
 		err = t.Execute(w, newView(run))
 	}
@@ -34,3 +34,5 @@ func Write(w io.Writer, run *history.Run) error {
 	}
 	return nil
 }
+
+func newTemplate() (*template.Template, error) { return template.New("report").Parse(page) }

@@ -32,7 +32,6 @@ func pageOf(t *testing.T, text string, alive bool) string {
 }
 
 var (
-	tag    = regexp.MustCompile(`<(/?)([a-z0-9]+)([^<>]*)>`)
 	anchor = regexp.MustCompile(`href="([^"]*)"`)
 	place  = regexp.MustCompile(`id="([^"]*)"`)
 	// outside is whatever would make a browser fetch or run something.
@@ -43,23 +42,36 @@ var (
 // should be, links stay inside, and nothing is fetched.
 func wantSound(t *testing.T, page string) {
 	t.Helper()
+	wantClosed(t, page)
+	if m := outside.FindString(page); m != "" {
+		t.Errorf("the page has %q", m)
+	}
+}
+
+func wantClosed(t *testing.T, page string) {
+	t.Helper()
 	var open []string
-	for _, m := range tag.FindAllStringSubmatch(page[strings.Index(page, "<html"):], -1) {
-		switch name := m[2]; {
+	for rest := page[strings.Index(page, "<html"):]; ; {
+		_, after, found := strings.Cut(rest, "<")
+		if !found {
+			break
+		}
+		tag, after, _ := strings.Cut(after, ">")
+		rest = after
+		name, _, _ := strings.Cut(tag, " ")
+		closed, isEnd := strings.CutPrefix(name, "/")
+		switch {
 		case name == "meta" || name == "br":
-		case m[1] == "":
+		case !isEnd:
 			open = append(open, name)
-		case len(open) == 0 || open[len(open)-1] != name:
-			t.Fatalf("</%s> closes %q", name, open)
+		case len(open) == 0 || open[len(open)-1] != closed:
+			t.Fatalf("</%s> closes %q", closed, open)
 		default:
 			open = open[:len(open)-1]
 		}
 	}
 	if len(open) > 0 {
 		t.Errorf("%q is not closed", open)
-	}
-	if m := outside.FindString(page); m != "" {
-		t.Errorf("the page has %q", m)
 	}
 	ids := map[string]bool{}
 	for _, m := range place.FindAllStringSubmatch(page, -1) {
@@ -147,6 +159,29 @@ func pageOfHostile(t *testing.T, text string) string {
 		t.Fatal(err)
 	}
 	return page.String()
+}
+
+// FuzzPage: whatever a record holds, the page that is made of it is whole.
+func FuzzPage(f *testing.F) {
+	const head = `{"type":"history","format":1}` + "\n"
+	f.Add(head + `{"type":"build_ended","build":"<b>","error":"</pre>","artifacts":[null,{"summary":"x"}]}` + "\n")
+	f.Add(head + `{"type":"step_started","build":"a","step":"provisioner[0].x"}` + "\n" + `{"type":"output","build":"a","step":"provisioner[0].x","line":"<i"}` + "\n")
+	f.Add(head + `{"type":"wait_ended","build":"a","for":"w","elapsed_ms":5,"stages":[{"name":"s","took_ms":5}]}` + "\n" + `{"type":"diagnostic","severity":"e"}` + "\n")
+	page, err := newTemplate()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		run, err := history.Read(strings.NewReader(text), Options(), false)
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := page.Execute(&out, newView(run)); err != nil {
+			t.Fatal(err)
+		}
+		wantClosed(t, out.String())
+	})
 }
 
 func TestTicksAreRoundAndFew(t *testing.T) {
