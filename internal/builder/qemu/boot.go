@@ -172,6 +172,7 @@ func (t *typist) step(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
+	t.keyboard.pause()
 	var batch []keyEvent
 	keys := 0
 	flush := func() error {
@@ -202,6 +203,7 @@ func (t *typist) step(ctx context.Context, text string) error {
 		if err := errors.Join(flush(), t.clock.Sleep(ctx, pause)); err != nil {
 			return err
 		}
+		t.keyboard.pause()
 		if a.Kind == bootcmd.Expect {
 			if err := t.watcher.await(ctx, a.Pattern); err != nil {
 				return err

@@ -3,6 +3,7 @@ package qemu
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,18 @@ func queued(events []keyEvent) int {
 	return n
 }
 
+// keptByBIOS reports whether the BIOS keeps something of the events: a key that went
+// down, other than those that are only held.
+func keptByBIOS(events []keyEvent) bool {
+	return slices.ContainsFunc(events, func(e keyEvent) bool {
+		switch e.code {
+		case "shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r":
+			return false
+		}
+		return e.down
+	})
+}
+
 // keyboard is the machine's, with us at the keys.
 type keyboard struct {
 	qmp   *qmp.Client
@@ -102,6 +115,9 @@ type keyboard struct {
 	// asks says that the machine can be asked whether it has read what was
 	// typed; otherwise there is blindPace between the events.
 	asks bool
+	// beyondBIOS says that the last keys did not go through the BIOS, so that
+	// it need not be asked as long as nothing else has happened.
+	beyondBIOS bool
 	// slow is told once when the machine does not read its keyboard.
 	slow func()
 }
@@ -129,14 +145,17 @@ func (k *keyboard) attach(ctx context.Context) error {
 // press makes events happen, as fast as the machine takes them.
 func (k *keyboard) press(ctx context.Context, events []keyEvent) error {
 	if k.asks {
-		before, err := k.bios(ctx)
-		if err != nil {
-			return err
+		var before biosKeys
+		if !k.beyondBIOS {
+			var err error
+			if before, err = k.bios(ctx); err != nil {
+				return err
+			}
 		}
 		if err := k.send(ctx, events); err != nil {
 			return err
 		}
-		return k.settle(ctx, before)
+		return k.settle(ctx, before, keptByBIOS(events))
 	}
 	for i := range events {
 		if err := k.send(ctx, events[i:i+1]); err != nil {
@@ -169,21 +188,29 @@ func (k *keyboard) send(ctx context.Context, events []keyEvent) error {
 	return k.qmp.Execute(ctx, "input-send-event", map[string]any{"events": list}, nil)
 }
 
+// pause is called when time passes in which the machine may start another program.
+func (k *keyboard) pause() { k.beyondBIOS = false }
+
 // settle waits until the machine has read all that was typed: the controller of the
 // keyboard has nothing more, and where the BIOS took the keys, whoever asks the
 // BIOS for them has got them.
-func (k *keyboard) settle(ctx context.Context, before biosKeys) error {
+// tells says that the BIOS would have kept something of it.
+func (k *keyboard) settle(ctx context.Context, before biosKeys, tells bool) error {
 	begin := k.clock.Now()
-	for delay := 500 * time.Microsecond; ; delay = min(2*delay, 20*time.Millisecond) {
+	for delay := 500 * time.Microsecond; ; delay = min(2*delay, 5*time.Millisecond) {
 		full, _, err := k.status(ctx)
 		if err != nil {
 			return err
+		}
+		if !full && k.beyondBIOS {
+			return nil
 		}
 		if !full {
 			now, err := k.bios(ctx)
 			if err != nil {
 				return err
 			}
+			k.beyondBIOS = tells && now.tail == before.tail
 			if now.tail == before.tail || now.head == now.tail {
 				return nil
 			}

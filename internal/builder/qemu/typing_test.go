@@ -91,6 +91,7 @@ type pc struct {
 	got     []string // keys that went down and have been read
 	lost    int
 	batches int
+	asked   int // questions about the BIOS
 	head    int
 	tail    int
 }
@@ -165,6 +166,7 @@ func (m *pc) human(line string) string {
 		m.got, m.pending = append(m.got, m.pending...), nil
 		return "portb[0x0064] = 0x1c\r\n"
 	case "xp /2hx 0x41a":
+		m.asked++
 		if m.bios && m.head < m.tail {
 			m.head++
 		}
@@ -290,6 +292,26 @@ func TestEveryKeyArrives(t *testing.T) {
 				t.Errorf("%s for %d events", clock.slept, m.batches)
 			}
 		})
+	}
+}
+
+// Ensure that the BIOS is asked once where it does not get the keys, again after a
+// pause, and that keys which it does not keep prove nothing.
+func TestBIOSIsAskedOnlyWhereItMatters(t *testing.T) {
+	for text, want := range map[string]int{
+		"abcdefghijklmnopqrstuvwxyz":       2,
+		"abcdefghijklm<wait>nopqrstuvwxyz": 4,
+		"<leftShiftOn><leftAltOn><leftCtrlOn><leftShiftOff><leftAltOff><leftCtrlOff><rightShiftOn><rightShiftOff><leftShiftOn><leftAltOn><leftAltOff>abcdefghijkl": 4,
+	} {
+		m := &pc{t: t, reads: 100}
+		if err := m.typist(t, &stopwatch{}, func() {}).step(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+		m.mu.Lock()
+		if m.asked != want {
+			t.Errorf("%s: asked %d times, want %d", text, m.asked, want)
+		}
+		m.mu.Unlock()
 	}
 }
 
