@@ -195,6 +195,9 @@ type Endpoint struct {
 	// HostKeys are public keys in authorized_keys format that the machine
 	// is known to have; empty when the builder cannot know.
 	HostKeys []string
+	// Emulated says that the machine's processor is emulated by software, so
+	// that encryption is to be chosen by what is cheap there.
+	Emulated bool
 }
 
 // Dialer makes communicators of one transport.

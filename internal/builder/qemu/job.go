@@ -173,7 +173,7 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
 	p := j.plan
 	name := p.vmName(r.Template.BuildName)
-	m := &machine{plan: p, hw: &j.hw, name: name, conn: &j.conn}
+	m := &machine{plan: p, hw: &j.hw, name: name, emulated: j.accelerator == accelTCG, conn: &j.conn}
 	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort()}
 	l.display = p.chooseDisplay(r, os.Getenv)
 	if p.NetBridge != "" {

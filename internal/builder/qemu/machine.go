@@ -20,6 +20,8 @@ type machine struct {
 	hw   *hardware
 	// name is the machine's name.
 	name string
+	// emulated says that QEMU emulates the processor.
+	emulated bool
 	// conn is the template's settings with the key pair of the build.
 	conn *component.Connection
 	// host and port are where the machine is reached. The host is empty until
@@ -60,7 +62,7 @@ func (m *machine) Endpoint(ctx context.Context) (component.Endpoint, error) {
 			return component.Endpoint{Transport: m.plan.Communicator, Connection: m.conn}, err
 		}
 	}
-	return component.Endpoint{Transport: m.plan.Communicator, Host: host, Port: m.port, Connection: m.conn}, nil
+	return component.Endpoint{Transport: m.plan.Communicator, Host: host, Port: m.port, Connection: m.conn, Emulated: m.emulated}, nil
 }
 
 // gone says why the machine does not run any more; nil when it runs.

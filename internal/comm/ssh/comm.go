@@ -55,10 +55,11 @@ func examine(ctx context.Context, l *link) (facts, error) {
 }
 
 // onlyFiles tells an account that may only copy files: whatever is asked for,
-// its server answers the same. Every shell knows "echo".
+// its server answers the same, and that it has failed. Every shell knows
+// "echo".
 func (l *link) onlyFiles(ctx context.Context, answer string) bool {
-	out, err := l.output(ctx, "echo ingot")
-	return err == nil && out == answer && !strings.Contains(out, "ingot")
+	out, exit, err := l.answer(ctx, "echo ingot")
+	return err == nil && exit.Code != 0 && out == answer && !strings.Contains(out, "ingot")
 }
 
 // windowsShell tells PowerShell from cmd.exe: each puts in what a variable
@@ -86,13 +87,19 @@ func (l *link) windows(ctx context.Context) bool {
 
 // output runs a command for its standard output.
 func (l *link) output(ctx context.Context, line string) (string, error) {
+	out, _, err := l.answer(ctx, line)
+	return out, err
+}
+
+// answer runs a command for its standard output and its end.
+func (l *link) answer(ctx context.Context, line string) (string, component.Exit, error) {
 	s, err := l.session(ctx)
 	if err != nil {
-		return "", err
+		return "", component.Exit{}, err
 	}
 	var out bytes.Buffer
-	_, err = s.run(ctx, command{line: line, stdout: &out})
-	return out.String(), err
+	exit, err := s.run(ctx, command{line: line, stdout: &out})
+	return out.String(), exit, err
 }
 
 // offersTerminal asks for a terminal and gives it back.
@@ -135,7 +142,7 @@ func newComm(ctx context.Context, a *approach, got *arrival) (component.Communic
 		got.link.close()
 		return nil, errors.New("ssh: ssh_pty is set but the SSH server refuses to give a terminal")
 	}
-	t, err := openTunnels(c.connection, a.r, c.current)
+	t, err := openTunnels(c.connection, a.r, c.connected)
 	if err != nil {
 		got.link.close()
 		return nil, err
@@ -145,6 +152,7 @@ func newComm(ctx context.Context, a *approach, got *arrival) (component.Communic
 		_ = c.Close() // the error that counts is the one below
 		return nil, err
 	}
+	c.tunnels.keep()
 	return c, nil
 }
 

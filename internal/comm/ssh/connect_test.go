@@ -202,6 +202,33 @@ func TestAlgorithmsAreUsed(t *testing.T) {
 	works(t, hasty(t).mustDial(t, to(s, component.Connection{SSHCiphers: []string{"aes128-ctr", "aes256-ctr"}, SSHKEXAlgos: []string{"diffie-hellman-group16-sha512"}})))
 }
 
+// TestCipherForAnEmulatedMachine: it is one that needs no help of the
+// processor, unless the user has chosen.
+func TestCipherForAnEmulatedMachine(t *testing.T) {
+	for name, c := range map[string]struct {
+		emulated bool
+		chosen   []string
+		offered  []string
+		want     string
+	}{
+		"real":                 {false, nil, nil, "aes128-gcm@openssh.com"},
+		"emulated":             {true, nil, nil, "chacha20-poly1305@openssh.com"},
+		"emulated, chosen":     {true, []string{"aes256-ctr"}, nil, "aes256-ctr"},
+		"emulated, an old one": {true, nil, []string{"aes128-ctr"}, "aes128-ctr"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := sshd.Start(t, sshd.Options{Ciphers: c.offered})
+			comm := hasty(t).mustDial(t, func(context.Context) (component.Endpoint, error) {
+				return component.Endpoint{Host: s.Host(), Port: s.Port(), Emulated: c.emulated, Connection: &component.Connection{SSHCiphers: c.chosen}}, nil
+			})
+			works(t, comm)
+			if got := ssh.Cipher(comm); got != c.want {
+				t.Errorf("the cipher is %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
 func TestShellIsFoundOut(t *testing.T) {
 	answer := func(want component.Shell, words ...string) (sshd.Options, component.Shell) {
 		return sshd.Options{Exec: func(c *sshd.Call) sshd.Status {

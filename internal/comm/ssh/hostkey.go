@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	ports "github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
@@ -113,10 +114,12 @@ func (h *hostKeys) open(warn func(error)) (ssh.HostKeyCallback, error) {
 	if h.knownHosts == "" {
 		return nil, nil
 	}
-	file, err := knownhosts.New(h.knownHosts)
+	// Unlike the one of x/crypto, it knows that a pattern such as "*" is for
+	// all ports.
+	file, err := ports.NewDB(h.knownHosts)
 	switch {
 	case err == nil:
-		return file, nil
+		return file.HostKeyCallback(), nil
 	case errors.Is(err, fs.ErrNotExist) && !h.named:
 		return nil, nil
 	}

@@ -208,3 +208,57 @@ func TestKeyMayNotChangeAfterTheLogin(t *testing.T) {
 		t.Error("somebody else was logged in to")
 	}
 }
+
+// TestKnownHostsFiles goes through what OpenSSH may have written into one.
+func TestKnownHostsFiles(t *testing.T) {
+	authority, stranger := sshd.NewKey(t), sshd.NewKey(t)
+	key := sshd.NewKey(t)
+	cert := &xssh.Certificate{Key: key.PublicKey(), CertType: xssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: xssh.CertTimeInfinity}
+	if err := cert.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	certified, err := xssh.NewCertSigner(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, signed := sshd.Start(t, sshd.Options{HostKey: key}), sshd.Start(t, sshd.Options{HostKey: certified})
+	hashed := func(s *sshd.Server, k xssh.PublicKey) string {
+		return knownhosts.HashHostname(knownhosts.Normalize(s.Addr())) + " " + authorized(k)
+	}
+	const strict, auto = component.HostKeyStrict, component.HostKeyAuto
+	for name, c := range map[string]struct {
+		s     *sshd.Server
+		mode  string
+		lines []string
+		ok    bool
+	}{
+		"hashed":                          {plain, strict, []string{hashed(plain, key.PublicKey())}, true},
+		"hashed, of another host":         {plain, strict, []string{hashed(signed, key.PublicKey())}, false},
+		"hashed, wrong":                   {plain, auto, []string{hashed(plain, stranger.PublicKey())}, false},
+		"authority":                       {signed, strict, []string{"@cert-authority * " + authorized(authority.PublicKey())}, true},
+		"another authority":               {signed, strict, []string{"@cert-authority * " + authorized(stranger.PublicKey())}, false},
+		"authority of others":             {signed, strict, []string{"@cert-authority *.example.com " + authorized(authority.PublicKey())}, false},
+		"authority, host without":         {plain, strict, []string{"@cert-authority * " + authorized(authority.PublicKey())}, false},
+		"revoked":                         {plain, auto, []string{"@revoked * " + authorized(key.PublicKey())}, false},
+		"revoked, though known":           {plain, strict, []string{"@revoked * " + authorized(key.PublicKey()), hashed(plain, key.PublicKey())}, false},
+		"something else revoked, known":   {plain, strict, []string{"@revoked * " + authorized(stranger.PublicKey()), hashed(plain, key.PublicKey())}, true},
+		"comments, and two names in line": {plain, strict, []string{"# mine", "", "other," + knownhosts.Normalize(plain.Addr()) + " " + authorized(key.PublicKey()) + " comment"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "known_hosts")
+			if err := os.WriteFile(file, []byte(strings.Join(c.lines, "\n")+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := c.s.Logins()
+			got, err := hasty(t).dial(t, to(c.s, component.Connection{SSHHostKeyCheck: c.mode, SSHKnownHostsFile: file}))
+			switch {
+			case c.ok && err != nil:
+				t.Error(err)
+			case c.ok:
+				works(t, got)
+			case err == nil || retry.ClassOf(err) != retry.Fatal || c.s.Logins() != before:
+				t.Errorf("%d logins: %v", c.s.Logins()-before, err)
+			}
+		})
+	}
+}

@@ -77,6 +77,7 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 
 	h.entered(stageBanner)
 	var accepted atomic.Bool
+	var refused atomic.Pointer[error] // why the host's key is not taken
 	var shown ssh.PublicKey
 	config := &ssh.ClientConfig{
 		Config:            ssh.Config{Ciphers: h.settings.ciphers, KeyExchanges: h.settings.kex},
@@ -91,13 +92,16 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 			if err == nil && accepted.CompareAndSwap(false, true) {
 				h.entered(stageAuth)
 			}
+			if err != nil {
+				refused.Store(&err)
+			}
 			return err
 		},
 	}
 	c, chans, reqs, err := ssh.NewClientConn(&bannerConn{watchedConn: w, entered: h.entered}, h.address, config)
 	if err != nil {
 		_ = w.Close() // the library may have done so
-		return nil, h.explain(ctx, login, accepted.Load(), err)
+		return nil, h.explain(ctx, login, accepted.Load(), refused.Load(), err)
 	}
 	l := newLink(ssh.NewClient(c, chans, reqs), w)
 	l.hostKey, l.keyless = shown, login.keyless()
@@ -106,13 +110,12 @@ func (h *handshake) do(ctx context.Context, conn net.Conn) (*link, error) {
 
 // explain tells a refused login from a refused host key and from a
 // connection that broke.
-func (h *handshake) explain(ctx context.Context, l *login, accepted bool, err error) error {
-	var key *HostKeyError
+func (h *handshake) explain(ctx context.Context, l *login, accepted bool, refused *error, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.As(err, &key):
-		return final(key)
+	case refused != nil:
+		return final(*refused)
 	case accepted && !broken(err):
 		return l.failure(h.creds.user, h.address, err)
 	}

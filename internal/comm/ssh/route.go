@@ -253,6 +253,9 @@ func (d *dialer) configure(r component.Run, e component.Endpoint, pins *pins) (*
 			certFile: expandHome(c.SSHCertificateFile, d.deps.Home), certName: "ssh_certificate_file",
 		},
 	}
+	if e.Emulated && len(s.ciphers) == 0 {
+		s.ciphers = softCiphers()
+	}
 	if s.keepAlive == 0 {
 		s.keepAlive = 5 * time.Second
 	}
@@ -270,6 +273,21 @@ func (d *dialer) configure(r component.Run, e component.Endpoint, pins *pins) (*
 		return s, d.bastion(r, c, s)
 	}
 	return s, nil
+}
+
+// softCiphers are the default ciphers, with the one first that is fast without
+// a processor's help: an emulated processor without AES instructions does
+// ChaCha20 several times faster than AES in GCM mode, and one with them no
+// slower.
+func softCiphers() []string {
+	const first = ssh.CipherChaCha20Poly1305
+	out := []string{first}
+	for _, c := range ssh.SupportedAlgorithms().Ciphers {
+		if c != first {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func (s *settings) throughProxy(c *component.Connection) {

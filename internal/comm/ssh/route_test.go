@@ -344,6 +344,37 @@ func TestTunnels(t *testing.T) {
 	}
 }
 
+// TestTunnelsComeBackByThemselves: whoever uses a tunnel need not know that the
+// connection was lost.
+func TestTunnelsComeBackByThemselves(t *testing.T) {
+	s := sshd.Start(t, sshd.Options{})
+	here, there := echoServer(t, "here"), echoServer(t, "there")
+	in, out := freeAddress(t).Port, freeAddress(t).Port
+	for name, x := range map[string]struct {
+		connection component.Connection
+		port       int
+		want       string
+	}{
+		"local":  {component.Connection{SSHLocalTunnels: []string{fmt.Sprintf("%d:127.0.0.1:%d", in, there.Port)}}, in, "there hello"},
+		"remote": {component.Connection{SSHRemoteTunnels: []string{fmt.Sprintf("%d:127.0.0.1:%d", out, here.Port)}}, out, "here hello"},
+	} {
+		patient(t).mustDial(t, to(s, x.connection))
+		for i := range 3 {
+			if got := talk(t, x.port); got != x.want {
+				t.Errorf("%s: after %d losses the tunnel says %q", name, i, got)
+			}
+			logins := s.Logins()
+			s.Drop()
+			for try := 0; name == "remote" && s.Logins() == logins; try++ {
+				if try == 500 {
+					t.Fatal("it does not connect again")
+				}
+				_ = (component.SystemClock{}).Sleep(t.Context(), 20*time.Millisecond)
+			}
+		}
+	}
+}
+
 func isOpen(port int) bool {
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {

@@ -9,8 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 
 	"ingot/internal/component"
+	"ingot/internal/readiness"
 )
 
 // forwarding is one tunnel: connections to port at the one end go on to
@@ -39,9 +43,12 @@ func parseForwarding(attr, text string) (forwarding, error) {
 // tunnels are the forwarded ports. Local listeners live as long as the
 // communicator, remote ones as long as a connection.
 type tunnels struct {
-	r       component.Run
-	remote  []forwarding
-	current func() *link
+	r      component.Run
+	remote []forwarding
+	// connected gives the connection, a new one when it was lost; patience is
+	// how long to try to get one.
+	connected func(context.Context) (*link, error)
+	patience  time.Duration
 
 	listeners []net.Listener
 	tasks     sync.WaitGroup
@@ -50,8 +57,8 @@ type tunnels struct {
 }
 
 // openTunnels starts the local listeners.
-func openTunnels(c *component.Connection, r component.Run, current func() *link) (*tunnels, error) {
-	t := &tunnels{r: r, current: current}
+func openTunnels(c *component.Connection, r component.Run, connected func(context.Context) (*link, error)) (*tunnels, error) {
+	t := &tunnels{r: r, connected: connected, patience: c.Timeout()}
 	t.ctx, t.stop = context.WithCancelCause(context.Background())
 	for _, text := range c.SSHRemoteTunnels {
 		f, err := parseForwarding("ssh_remote_tunnels", text)
@@ -80,13 +87,31 @@ func (t *tunnels) listen(f forwarding) error {
 	}
 	t.listeners = append(t.listeners, n)
 	t.serve(f, n, func() (net.Conn, error) {
-		l := t.current()
-		if l == nil {
-			return nil, errClosed
+		c, err := t.through(f)
+		if errors.Is(err, component.ErrDisconnected) {
+			c, err = t.through(f)
 		}
-		return l.client.DialContext(t.ctx, "tcp", f.target)
+		return c, err
 	})
 	return nil
+}
+
+// through connects to a target from the machine. A connection that turns out to
+// be broken is not used again.
+func (t *tunnels) through(f forwarding) (net.Conn, error) {
+	l, err := t.connected(t.ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := l.client.DialContext(t.ctx, "tcp", f.target)
+	var refused *ssh.OpenChannelError
+	if err == nil || t.ctx.Err() != nil || errors.As(err, &refused) {
+		return c, err
+	}
+	l.end(err)
+	_ = l.client.Close() // it is broken anyway
+	<-l.down
+	return nil, l.lost()
 }
 
 // attach starts the remote listeners on a new connection.
@@ -100,6 +125,32 @@ func (t *tunnels) attach(l *link) error {
 		t.serve(f, n, func() (net.Conn, error) { return d.DialContext(t.ctx, "tcp", f.target) })
 	}
 	return nil
+}
+
+// keep connects again whenever the connection is lost, because nothing here
+// may notice what the machine sends into a tunnel. It gives up when the machine
+// is gone for good, or for too long.
+func (t *tunnels) keep() {
+	if len(t.remote) == 0 {
+		return
+	}
+	t.tasks.Go(func() {
+		for since := t.r.Clock.Now(); ; {
+			l, err := t.connected(t.ctx)
+			var late *readiness.TimeoutError
+			switch {
+			case err == nil:
+				select {
+				case <-l.down:
+					since = t.r.Clock.Now()
+				case <-t.ctx.Done():
+					return
+				}
+			case !errors.As(err, &late) || t.r.Clock.Now().Sub(since) > t.patience || t.r.Clock.Sleep(t.ctx, maxDelay) != nil:
+				return
+			}
+		}
+	})
 }
 
 // serve accepts until the listener is closed or its connection is lost.
