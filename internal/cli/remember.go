@@ -83,7 +83,7 @@ func (f buildFlags) words() []string {
 	for _, x := range []struct {
 		name string
 		set  bool
-	}{{"force", f.force}, {"debug", f.debug}, {"fail-fast", f.failFast}} {
+	}{{"force", f.force}, {"debug", f.debug}, {"fail-fast", f.failFast}, {"cache", f.cache.use}, {"no-cache", f.cache.no}, {"cache-explain", f.cache.explain}} {
 		if x.set {
 			out = append(out, "-"+x.name)
 		}

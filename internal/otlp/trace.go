@@ -178,7 +178,7 @@ func (t *tracer) phase(parent string, b *history.Build, p *history.Phase) {
 	t.waits(id, p.Waits)
 	for _, st := range p.Steps {
 		s := t.add(id, st.Step.Label(), st.Span, st.Err, text("ingot.build", b.ID), text("ingot.step", st.Step.String()),
-			number("ingot.step.attempts", st.Attempts), truth("ingot.step.tolerated", st.Tolerated))
+			number("ingot.step.attempts", st.Attempts), truth("ingot.step.tolerated", st.Tolerated), truth("ingot.step.skipped", st.Skipped))
 		s.Events = t.retries(st.Retries)
 		t.waits(s.SpanID, st.Waits)
 	}

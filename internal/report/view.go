@@ -88,6 +88,7 @@ type step struct {
 	State             history.Result
 	Error             string
 	Tolerated         bool
+	Skipped           bool
 	Attempts          int
 	Retries           []retry
 	Waits             []wait
@@ -322,7 +323,7 @@ func (m maker) phase(p *history.Phase) phase {
 func (m maker) step(s *history.Step) step {
 	out := step{
 		Label: stepNumber(s.Step), Name: s.Name, Took: ui.ShortDuration(s.Took()), State: s.Result(m.run), Error: errText(s.Err),
-		Tolerated: s.Tolerated, Attempts: s.Attempts, Retries: m.retries(s.Retries), Waits: waits(s.Waits), Log: newLog(&s.Log),
+		Tolerated: s.Tolerated, Skipped: s.Skipped, Attempts: s.Attempts, Retries: m.retries(s.Retries), Waits: waits(s.Waits), Log: newLog(&s.Log),
 	}
 	out.Open = out.State == history.Failed && !s.Tolerated
 	return out
