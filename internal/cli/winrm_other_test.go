@@ -16,6 +16,10 @@ func winrmServer(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Fatalf("the WinRM server for tests needs a Unix")
 }
 
+func powershellSyntax(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Fatalf("the WinRM server for tests needs a Unix")
+}
+
 func winrmState(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Fatalf("the WinRM server for tests needs a Unix")
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"ingot/internal/testkit/live"
 	"ingot/internal/testkit/sshd"
 	"ingot/internal/testkit/winrmd"
 )
@@ -116,6 +117,43 @@ func winrmState(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if len(files)+s.Shells()+s.Tasks() > 0 {
 		ts.Fatalf("left: %d shells, %d tasks, files %v", s.Shells(), s.Tasks(), files)
+	}
+}
+
+// powershellSyntax parses all scripts that the machine of winrm-server has run:
+// powershell-syntax NUMBER, which is how many there must be at least.
+func powershellSyntax(ts *testscript.TestScript, neg bool, args []string) {
+	holder, _ := ts.Value(winrmKey).(*winrmHolder)
+	if neg || len(args) != 1 || holder.server == nil {
+		ts.Fatalf("usage: powershell-syntax NUMBER, after winrm-server")
+	}
+	modules, there := live.PowerShellGrammar()
+	if !there {
+		ts.Logf("there is no grammar of PowerShell: the scripts are not parsed")
+		return
+	}
+	least, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	dir := ts.MkAbs("scripts")
+	ts.Check(os.RemoveAll(dir))
+	ts.Check(os.Mkdir(dir, 0o700))
+	// To make the parser fast takes node longer than to parse with a slow one.
+	command := []string{"--liftoff-only", filepath.Join(ts.Getenv("ROOT"), "internal", "cli", "testdata", "parse-powershell.cjs"), modules}
+	for i, text := range holder.server.Scripts() {
+		command = append(command, filepath.Join(dir, strconv.Itoa(i)+".ps1"))
+		ts.Check(os.WriteFile(command[len(command)-1], []byte(text), 0o600))
+	}
+	if n := len(command) - 3; n < least {
+		ts.Fatalf("only %d scripts were run", n)
+	}
+	// One that is wrong shows that the others are looked at.
+	broken := filepath.Join(dir, "broken.ps1")
+	ts.Check(os.WriteFile(broken, []byte("if ($a { 1 }\n"), 0o600))
+	if err := ts.Exec("node", append(command, broken)...); err == nil {
+		ts.Fatalf("a broken script is taken for a good one")
+	}
+	if err := ts.Exec("node", command...); err != nil {
+		ts.Fatalf("%v", err)
 	}
 }
 

@@ -109,6 +109,17 @@ func RequirePrograms(t testing.TB, names ...string) {
 	}
 }
 
+// PowerShellGrammar is the folder of the modules with which node parses
+// PowerShell; false when test/env/up could not install them.
+func PowerShellGrammar() (string, bool) {
+	if _, err := exec.LookPath("node"); err != nil || os.Getenv("INGOT_LIVE") == "off" {
+		return "", false
+	}
+	dir := filepath.Join(stateDir(), "powershell")
+	_, err := os.Stat(filepath.Join(dir, "installed"))
+	return filepath.Join(dir, "node_modules"), err == nil
+}
+
 // Require returns the running test engines. When they are not up it skips the
 // test and says how to start them.
 //

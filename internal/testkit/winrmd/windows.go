@@ -84,6 +84,7 @@ func (c *console) powershell(line string) int {
 
 // script does what a script of ours does, or interprets one of a user.
 func (c *console) script(text string) int {
+	c.s.note(text)
 	if c.s.cfg.Script != nil {
 		if code, known := c.s.cfg.Script(c.ctx, text, c.out); known {
 			return code
@@ -150,6 +151,7 @@ func (c *console) parcel() int {
 	if len(texts) != 7 || !strings.Contains(texts[0], "RegisterTaskDefinition") {
 		return c.complain("not the script that makes a scheduled task")
 	}
+	c.s.note(texts[0])
 	return c.task(texts[1], texts[2], texts[3], texts[4], texts[5])
 }
 

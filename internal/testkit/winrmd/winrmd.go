@@ -106,6 +106,8 @@ type Server struct {
 	tasks  map[string]context.CancelFunc
 	boot   time.Time // the last start
 	boots  int
+	// scripts are all PowerShell scripts that were run.
+	scripts map[string]bool
 	// away is until when nothing is answered.
 	away time.Time
 }
@@ -131,7 +133,7 @@ func New(root string, cfg Config) *Server {
 	cfg.Accounts = accounts
 	s := &Server{
 		cfg: cfg, root: root, shells: map[string]*shell{}, counts: map[string]int{},
-		tasks: map[string]context.CancelFunc{}, boot: time.Now().Add(-time.Hour),
+		tasks: map[string]context.CancelFunc{}, scripts: map[string]bool{}, boot: time.Now().Add(-time.Hour),
 	}
 	s.web = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.web.Config.ConnContext = s.newSession
@@ -177,6 +179,19 @@ func (s *Server) restart() {
 	s.boot = s.away.Add(-time.Hour / time.Duration(s.boots+1))
 	s.mu.Unlock()
 	s.Reboot()
+}
+
+func (s *Server) note(script string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scripts[script] = true
+}
+
+// Scripts are the PowerShell scripts that were run, each once.
+func (s *Server) Scripts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.scripts))
 }
 
 // Restarts is how often the machine was restarted.
