@@ -10,13 +10,25 @@ import (
 // An address translator, such as the one of QEMU's user network, accepts a
 // connection before the machine listens, and may take many seconds until it tries
 // again to pass it on. A connection that is made a moment later gets through at
-// once. So, as long as none has shown a banner, another one is made every
-// secondThought. A server that is only slow is not lost: the first connection
-// stays, and of the others the newest.
+// once. So, as long as none has shown a banner, others are made, in intervals that
+// grow: each costs a machine that listens already, but is slow, a process. The
+// first connection stays, and of the others the newest.
 const (
-	secondThought = 500 * time.Millisecond
-	mostThoughts  = 4
+	firstAgain   = 500 * time.Millisecond
+	mostAgain    = 5 * time.Second
+	mostAnswered = 4
 )
+
+// again is the time until the next connection is made; the zero value is that of a
+// new wait.
+type again time.Duration
+
+// next returns it, and grows.
+func (a *again) next() time.Duration {
+	d := max(time.Duration(*a), firstAgain)
+	*a = again(min(d*5/4, mostAgain))
+	return d
+}
 
 // answered is a connection of which the first bytes have been read.
 type answered struct {
@@ -35,13 +47,13 @@ func (a *answered) Read(p []byte) (int, error) {
 
 // firstAnswer returns the connection on which the other side speaks first: conn,
 // which it owns, or one that dial has made since. The others are closed.
-func firstAnswer(ctx context.Context, conn net.Conn, limit time.Duration, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func firstAnswer(ctx context.Context, conn net.Conn, limit time.Duration, pause *again, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow("the SSH handshake", limit))
 	defer cancel()
 	r := race{heard: make(chan heard), dialed: make(chan heard)}
 	defer r.end(cancel)
 	r.listen(ctx, conn)
-	tick := time.NewTicker(secondThought)
+	tick := time.NewTimer(pause.next())
 	defer tick.Stop()
 	for {
 		select {
@@ -65,6 +77,7 @@ func firstAnswer(ctx context.Context, conn net.Conn, limit time.Duration, dial f
 			if r.dialing == 0 {
 				r.dial(ctx, dial)
 			}
+			tick.Reset(pause.next())
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -90,7 +103,7 @@ type heard struct {
 
 // listen waits for the first bytes of a connection.
 func (r *race) listen(ctx context.Context, conn net.Conn) {
-	if len(r.open) == mostThoughts {
+	if len(r.open) == mostAnswered {
 		_ = r.open[1].Close() // its reader then says that it has failed
 	}
 	r.open = append(r.open, conn)

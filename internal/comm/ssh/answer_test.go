@@ -58,7 +58,7 @@ func (m *mute) ask(t *testing.T, ctx context.Context, limit time.Duration) (stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := firstAnswer(ctx, first, limit, m.dial)
+	c, err := firstAnswer(ctx, first, limit, new(again), m.dial)
 	text := ""
 	if err == nil {
 		buf := make([]byte, 3)
@@ -74,6 +74,19 @@ func (m *mute) ask(t *testing.T, ctx context.Context, limit time.Duration) (stri
 		}
 	}
 	return text, err
+}
+
+// Ensure that a machine is not flooded with connections.
+func TestAgainGrows(t *testing.T) {
+	var a again
+	var sum time.Duration
+	n := 0
+	for ; sum < time.Minute; n++ {
+		sum += a.next()
+	}
+	if n > 20 || a.next() != mostAgain {
+		t.Errorf("%d connections in a minute, then one in %s", n, a.next())
+	}
 }
 
 func TestFirstAnswer(t *testing.T) {

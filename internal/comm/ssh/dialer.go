@@ -231,6 +231,9 @@ type pace struct {
 	refusals int
 	// slow is how many handshakes took too long.
 	slow int
+	// again is how long to wait for a banner before another connection is
+	// made.
+	again again
 }
 
 // left is the time that may still pass.
@@ -315,7 +318,7 @@ func (a *approach) attempt(ctx context.Context, w *readiness.Watch, p *pace) (*a
 	if s.straight() {
 		w.Enter(stageBanner)
 		begin := time.Now()
-		conn, err = firstAnswer(ctx, conn, limit, func(ctx context.Context) (net.Conn, error) { return a.route.direct(ctx, "tcp", s.address) })
+		conn, err = firstAnswer(ctx, conn, limit, &p.again, func(ctx context.Context) (net.Conn, error) { return a.route.direct(ctx, "tcp", s.address) })
 		if err != nil {
 			return nil, err
 		}
