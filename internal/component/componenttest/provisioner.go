@@ -115,9 +115,9 @@ func (cfg ProvisionerConfig) inputs(t testing.TB) error {
 		case !reflect.DeepEqual(first, second):
 			return fmt.Errorf("two calls of Inputs return %+v and %+v", first, second)
 		case first.Volatile != "" && first.Neutral:
-			return fmt.Errorf("Inputs says that the step leaves nothing and that its result cannot be used again: %+v", first)
+			return fmt.Errorf("the method Inputs says that the step leaves nothing and that its result cannot be used again: %+v", first)
 		case slices.Contains(first.Files, ""):
-			return fmt.Errorf("Inputs names a file without a name: %q", first.Files)
+			return fmt.Errorf("the method Inputs names a file without a name: %q", first.Files)
 		}
 		return nil
 	})
