@@ -26,7 +26,8 @@ const FirstRelease = "0.1.0"
 type Manual struct {
 	// Example is a small configuration that is valid as it stands: the
 	// source, provisioner, post-processor or data block. Files that it
-	// names need not exist to plan it.
+	// names need not exist to plan it, except a playbook site.yml and a
+	// manifest site.pp with their roles/web and modules.
 	Example string
 	// Facts are what the machine of a builder tells of itself: build.NAME
 	// in provisioners and post-processors.
