@@ -93,10 +93,12 @@ func (w *world) runWatched(failpoint string, during func(*os.Process)) ending {
 	return w.run(failpoint, during, w.watchedArgs()...)
 }
 
-// awaitNothingLeft waits for the watchdog. An image may stay: the run may have
-// given it to the user, and the journal that would tell is gone.
+// awaitNothingLeft waits for the watchdog. A result may stay: the run may have
+// given it to the user, and the journal that would tell is gone. That nothing else
+// stays is TestCrash's to prove.
 func (w *world) awaitNothingLeft() {
 	w.t.Helper()
+	w.unread = true
 	for end := time.Now().Add(watchdogLimit); ; time.Sleep(50 * time.Millisecond) {
 		busy := ""
 		for _, tr := range w.traces() {

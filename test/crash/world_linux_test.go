@@ -35,6 +35,9 @@ type world struct {
 	ownGroup bool
 	// complete says that the run ended well, so that its image is wanted.
 	complete bool
+	// unread says that the journal was gone before it could be read, so that
+	// any result may have been given to the user.
+	unread bool
 	// kept are resources that the run gave to the user before it was killed.
 	kept []string
 }
@@ -349,6 +352,9 @@ func (w *world) strangers(dir string) []string {
 // mayBe says that a result may be there now: those that appear while they are made
 // have to be gone unless they belong to the user.
 func (w *world) mayBe(result string) bool {
+	if w.unread {
+		return true
+	}
 	return !slices.Contains(w.c.subject.whole, result) || w.complete || slices.Contains(w.kept, w.path("work/"+result))
 }
 
