@@ -221,7 +221,8 @@ func guestOutput(b *bench) (string, error) {
 }
 
 // withGuest has a function use a running guest, and the text of a null source
-// that leads to it.
+// that leads to it, by the cipher that the qemu builder asks for when it emulates
+// the processor.
 func (b *bench) withGuest(use func(m *machine, source string) (string, error)) (string, error) {
 	if b.env.Guest == nil {
 		return "", errNoGuest
@@ -237,6 +238,7 @@ func (b *bench) withGuest(use func(m *machine, source string) (string, error)) (
   ssh_username         = %q
   ssh_private_key_file = %q
   ssh_host_key         = [%q]
+  ssh_ciphers          = ["chacha20-poly1305@openssh.com"]
 }
 `, m.port, b.env.Guest.User, b.env.Guest.KeyFile, b.env.Guest.HostKey))
 }
