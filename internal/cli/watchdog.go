@@ -11,6 +11,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/journal"
 	"ingot/internal/reap"
+	"ingot/internal/retry"
 	"ingot/internal/watchdog"
 )
 
@@ -84,10 +85,13 @@ func (a *app) releaseVanished(d dirs, run string) (report string, err error) {
 		})
 		return err
 	}
-	watchdog.Until(lockLimit, func() bool {
-		err = recoverRun()
-		return !errors.Is(err, journal.ErrAlive)
-	})
+	// The limit is for the lock; removing things takes as long as it takes.
+	waiting, cancel := context.WithTimeout(context.Background(), lockLimit)
+	defer cancel()
+	err = retry.Do(waiting, component.SystemClock{}, retry.Policy{
+		First: 20 * time.Millisecond, Max: time.Second,
+		Retryable: func(err error) bool { return errors.Is(err, journal.ErrAlive) },
+	}, func(context.Context) error { return recoverRun() })
 	if errors.Is(err, journal.ErrNotFound) {
 		// It had not come to its first record, or had removed its last, or
 		// somebody was faster.

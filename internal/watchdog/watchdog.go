@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Arg is the first argument of the program when it is to be the watchdog. It is
@@ -77,20 +76,6 @@ func Watch(pipe io.Reader) (vanished bool) {
 	var last [1]byte
 	n, _ := pipe.Read(last[:]) // an error is the end, as well as nothing
 	return n == 0 || last[0] != dismissed
-}
-
-// Until calls try until it reports that it is done or the time is up. A process that was
-// killed holds its locks until the kernel has taken it apart.
-func Until(limit time.Duration, try func() (done bool)) bool {
-	const pause = 20 * time.Millisecond
-	for end := time.Now().Add(limit); ; time.Sleep(pause) {
-		if try() {
-			return true
-		}
-		if time.Now().After(end) {
-			return false
-		}
-	}
 }
 
 func rootDir() string {
