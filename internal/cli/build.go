@@ -81,7 +81,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 	fl.IntVar(&f.parallel, "parallel-builds", 0, "run at most `N` builds at a time; 0 is no limit")
 	fl.IntVar(&f.retry, "retry", 0, "make a build up to `N` more times when it failed for a reason that may pass; the default is what its retry block says")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
-	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see below")
+	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see above")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
 	f.cache.register(c)
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
