@@ -27,8 +27,8 @@ import (
 // The list has the syntax errors of the text, at places in the file name; then
 // there is no layout and the text is nil.
 func Format(name string, src []byte) ([]byte, diag.List) {
-	if deep := template.CheckNesting(name, src); deep != nil {
-		return nil, deep
+	if wrong := template.CheckText(name, src); wrong != nil {
+		return nil, wrong
 	}
 	text := bytes.TrimPrefix(src, byteOrderMark)
 	out, ok := formatParts(name, text, partSize)

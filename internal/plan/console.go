@@ -51,8 +51,8 @@ func (c *Console) Eval(ctx context.Context, src []byte, name string, start hcl.P
 		val, more := view.Render(val, expr)
 		return val, append(diags, more...)
 	}
-	if deep := template.CheckNesting(name, src); deep != nil {
-		return cty.DynamicVal, deep
+	if wrong := template.CheckText(name, src); wrong != nil {
+		return cty.DynamicVal, wrong
 	}
 	expr, hclDiags := hclsyntax.ParseExpression(src, name, start)
 	if hclDiags.HasErrors() {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -151,7 +152,7 @@ func (t *Template) parse(f file, summary string) (hcl.Body, diag.List) {
 		return nil, unreadable(summary, name, err)
 	}
 	t.Sources[name] = src
-	if d := CheckNesting(name, src); d != nil {
+	if d := CheckText(name, src); d != nil {
 		return nil, d
 	}
 	var parsed *hcl.File
@@ -171,9 +172,45 @@ func (t *Template) parse(f file, summary string) (hcl.Body, diag.List) {
 	return parsed.Body, diags
 }
 
-// CheckNesting refuses a text whose nesting could exhaust the stack: of brackets,
-// or of unary operators.
-func CheckNesting(name string, src []byte) diag.List {
+// CheckText refuses a text that is not UTF-8, and one whose nesting could exhaust
+// the stack: of brackets, or of unary operators. HCL's scanner takes some bytes that
+// are no character for a part of a name, which then swallows what follows them.
+func CheckText(name string, src []byte) diag.List {
+	if i := invalidUTF8(src); i >= 0 {
+		rng := lineAt(name, src, i)
+		rng.Start.Column += utf8.RuneCount(src[rng.Start.Byte:i])
+		rng.Start.Byte = i
+		rng.End = rng.Start
+		return diag.In(rng, "Not UTF-8",
+			"The byte 0x%02x here is no character of UTF-8, the encoding of templates. Save the file as UTF-8.", src[i])
+	}
+	return checkNesting(name, src)
+}
+
+// invalidUTF8 returns the offset of the first byte that is no part of a character,
+// or -1.
+func invalidUTF8(src []byte) int {
+	if utf8.Valid(src) {
+		return -1
+	}
+	i := 0
+	for i < len(src) {
+		r, size := utf8.DecodeRune(src[i:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		i += size
+	}
+	return i
+}
+
+// lineAt is the start of the line that an offset is on.
+func lineAt(name string, src []byte, offset int) hcl.Range {
+	pos := hcl.Pos{Line: 1 + bytes.Count(src[:offset], []byte("\n")), Column: 1, Byte: bytes.LastIndexByte(src[:offset], '\n') + 1}
+	return hcl.Range{Filename: name, Start: pos, End: pos}
+}
+
+func checkNesting(name string, src []byte) diag.List {
 	depth, run := 0, 0
 	for i, c := range src {
 		switch c {
@@ -192,8 +229,7 @@ func CheckNesting(name string, src []byte) diag.List {
 		if depth <= maxNesting && run <= maxNesting {
 			continue
 		}
-		pos := hcl.Pos{Line: 1 + bytes.Count(src[:i], []byte("\n")), Column: 1, Byte: bytes.LastIndexByte(src[:i], '\n') + 1}
-		return diag.In(hcl.Range{Filename: name, Start: pos, End: pos}, "Nested too deeply",
+		return diag.In(lineAt(name, src, i), "Nested too deeply",
 			"The brackets of this file are nested more than %d deep. Is it a template?", maxNesting)
 	}
 	return nil

@@ -146,3 +146,29 @@ func check(t *testing.T, tmpl *template.Template, diags diag.List) {
 		t.Fatal(err)
 	}
 }
+
+// Ensure that a byte that is no character is found wherever it stands, and named
+// with its place: HCL's scanner lets some of them pass.
+func TestNotUTF8(t *testing.T) {
+	for _, c := range []struct {
+		src          string
+		line, column int
+		names        string
+	}{
+		{"A=\xd0 ", 1, 3, "0xd0"},
+		{"# é\nlocals {\n  ö = b\xd0 c\n}\n", 3, 8, "0xd0"},
+		{"\xff\xfea\x00", 1, 1, "0xff"},
+	} {
+		diags := template.CheckText("t.pkr.hcl", []byte(c.src))
+		if len(diags) != 1 || diags[0].Subject == nil {
+			t.Errorf("%q: got %v", c.src, diags.Err())
+			continue
+		}
+		if at := diags[0].Subject.Start; at.Line != c.line || at.Column != c.column || !strings.Contains(diags[0].Detail, c.names) {
+			t.Errorf("%q: got %d:%d %s, want %d:%d", c.src, at.Line, at.Column, diags[0].Detail, c.line, c.column)
+		}
+	}
+	if diags := template.CheckText("t.pkr.hcl", []byte("\ufeffa = \"ö\ufffd\"\n")); diags != nil {
+		t.Error(diags.Err())
+	}
+}
