@@ -44,32 +44,41 @@ func examine(ctx context.Context, l *link) (facts, error) {
 			f.posix, f.tar, f.boot = true, true, boot
 		}
 	}
-	switch {
-	case f.posix:
-	case l.windows(ctx):
-		f.shell = l.windowsShell(ctx)
-	case l.onlyFiles(ctx, out):
+	if f.posix {
+		return f, nil
+	}
+	// A connection that is lost meanwhile says nothing about the shell.
+	windows, err := l.windows(ctx)
+	if err != nil {
+		return facts{}, err
+	}
+	if windows {
+		f.shell, err = l.windowsShell(ctx)
+		return f, err
+	}
+	onlyFiles, err := l.onlyFiles(ctx, out)
+	if onlyFiles {
 		f.shell, f.pty = 0, false
 	}
-	return f, nil
+	return f, err
 }
 
 // onlyFiles tells an account that may only copy files: whatever is asked for,
 // its server answers the same, and that it has failed. Every shell knows
 // "echo".
-func (l *link) onlyFiles(ctx context.Context, answer string) bool {
+func (l *link) onlyFiles(ctx context.Context, answer string) (bool, error) {
 	out, exit, err := l.answer(ctx, "echo ingot")
-	return err == nil && exit.Code != 0 && out == answer && !strings.Contains(out, "ingot")
+	return err == nil && exit.Code != 0 && out == answer && !strings.Contains(out, "ingot"), err
 }
 
 // windowsShell tells PowerShell from cmd.exe: each puts in what a variable
 // holds in its own way only.
-func (l *link) windowsShell(ctx context.Context) component.Shell {
+func (l *link) windowsShell(ctx context.Context) (component.Shell, error) {
 	out, err := l.output(ctx, "echo $env:ComSpec %ComSpec%")
-	if err == nil && strings.Contains(out, "%ComSpec%") && !strings.Contains(out, "$env:ComSpec") {
-		return component.PowerShell
+	if strings.Contains(out, "%ComSpec%") && !strings.Contains(out, "$env:ComSpec") {
+		return component.PowerShell, err
 	}
-	return component.Cmd
+	return component.Cmd, err
 }
 
 // powershellExit makes PowerShell end with the exit code of the program that it
@@ -77,12 +86,12 @@ func (l *link) windowsShell(ctx context.Context) component.Shell {
 const powershellExit = "; $ok = $?; if ($LASTEXITCODE) { exit $LASTEXITCODE }; exit [int](-not $ok)"
 
 // windows tells cmd.exe and PowerShell from other shells that are not POSIX.
-func (l *link) windows(ctx context.Context) bool {
+func (l *link) windows(ctx context.Context) (bool, error) {
 	if bytes.Contains(l.client.ServerVersion(), []byte("Windows")) {
-		return true
+		return true, nil
 	}
 	out, err := l.output(ctx, "cmd /c ver")
-	return err == nil && strings.Contains(out, "Windows")
+	return strings.Contains(out, "Windows"), err
 }
 
 // output runs a command for its standard output.
