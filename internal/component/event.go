@@ -95,11 +95,13 @@ type (
 	}
 	// BuildStarted opens a build.
 	BuildStarted struct{}
-	// BuildEnded closes a build.
+	// BuildEnded closes a build. Earlier is the run that has made the artifacts,
+	// when this one had only to find that they are there; "" otherwise.
 	BuildEnded struct {
 		Duration  time.Duration
 		Err       error
 		Artifacts []*Artifact
+		Earlier   string
 	}
 	// PhaseStarted and PhaseEnded enclose a phase of a build.
 	PhaseStarted struct{ Phase Phase }

@@ -7,6 +7,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+
 	"ingot/internal/addr"
 	"ingot/internal/component"
 	"ingot/internal/retry"
@@ -50,6 +53,7 @@ type wire struct {
 	Failed      int                 `json:"failed"`
 	Interrupted string              `json:"interrupted"`
 	Artifacts   []*wireArtifact     `json:"artifacts"`
+	EarlierRun  string              `json:"earlier_run"`
 	Artifact    *wireArtifact       `json:"artifact"`
 	Phase       string              `json:"phase"`
 	StepName    string              `json:"step_name"`
@@ -85,6 +89,7 @@ type (
 		Summary   string               `json:"summary"`
 		Files     []component.File     `json:"files"`
 		Images    []component.Image    `json:"images"`
+		Data      json.RawMessage      `json:"data"`
 		Resources []component.Resource `json:"resources"`
 	}
 	wireStage struct {
@@ -171,7 +176,7 @@ func (d *decoder) event(w *wire) (component.Event, error) {
 	case "build_started":
 		return component.BuildStarted{}, nil
 	case "build_ended":
-		e := component.BuildEnded{Duration: millis(w.DurationMS), Err: w.err()}
+		e := component.BuildEnded{Duration: millis(w.DurationMS), Err: w.err(), Earlier: w.EarlierRun}
 		for _, a := range w.Artifacts {
 			e.Artifacts = append(e.Artifacts, a.artifact())
 		}
@@ -255,7 +260,26 @@ func (a *wireArtifact) artifact() *component.Artifact {
 	if a == nil {
 		return nil
 	}
-	return &component.Artifact{Producer: a.Producer, ID: a.ID, Summary: a.Summary, Files: a.Files, Images: a.Images, Resources: a.Resources}
+	return &component.Artifact{
+		Producer: a.Producer, ID: a.ID, Summary: a.Summary, Files: a.Files, Images: a.Images, Resources: a.Resources, Data: dataOf(a.Data),
+	}
+}
+
+// dataOf reads the data of an artifact. What was a list, a set or a map is a tuple or
+// an object; what is no object is nothing.
+func dataOf(text json.RawMessage) map[string]cty.Value {
+	if len(text) == 0 {
+		return nil
+	}
+	t, err := ctyjson.ImpliedType(text)
+	if err != nil || !t.IsObjectType() {
+		return nil
+	}
+	v, err := ctyjson.Unmarshal(text, t)
+	if err != nil || v.IsNull() {
+		return nil
+	}
+	return v.AsValueMap()
 }
 
 // told is an error of which only the text and the class are left.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
@@ -91,6 +92,7 @@ func everyEvent() []component.Stamped {
 	a := &component.Artifact{
 		Producer: "packer.docker", ID: "sha256:1", Summary: "Imported", Files: []component.File{{Path: "a.tar", Size: 3, Digest: "sha256:2"}},
 		Images: []component.Image{{Provider: "aws", Region: "eu", ID: "ami-1", Parent: "ami-0"}}, Resources: []component.Resource{r},
+		Data: map[string]cty.Value{"Tags": cty.TupleVal([]cty.Value{cty.StringVal("t:1")}), "Latest": cty.True},
 	}
 	failure := told{text: "exit status 1", class: retry.Transient}
 	return []component.Stamped{
@@ -118,7 +120,7 @@ func everyEvent() []component.Stamped {
 		stamp(17, component.ArtifactMade{Artifact: a}, web),
 		stamp(17, component.ResourceKept{Resource: r}, web),
 		stamp(18, component.ResourceReleased{Resource: r, Err: failure}, web),
-		stamp(19, component.BuildEnded{Duration: 18 * time.Millisecond, Err: failure, Artifacts: []*component.Artifact{nil, a}}, web),
+		stamp(19, component.BuildEnded{Duration: 18 * time.Millisecond, Err: failure, Artifacts: []*component.Artifact{nil, a}, Earlier: "019f"}, web),
 		stamp(20, component.RunEnded{Duration: 20 * time.Millisecond, Failed: 1, Interrupted: "Ctrl-C"}),
 	}
 }

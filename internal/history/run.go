@@ -79,7 +79,9 @@ type Build struct {
 	// Artifacts are those at the end; an element is nil where a builder made
 	// nothing by design. Before the end they are those that were made.
 	Artifacts []*component.Artifact
-	Log       Log
+	// Earlier is the run that has made them when this one has not.
+	Earlier string
+	Log     Log
 }
 
 // Phase is one phase of a build. A build that was made again has each more than
@@ -299,6 +301,7 @@ func (c *current) frame(s component.Stamped) bool {
 		c.build.Started, c.build.Begin, c.build.End = true, s.Since, s.Since
 	case component.BuildEnded:
 		c.build.Ended, c.build.End, c.build.Err, c.build.Artifacts = true, s.Since, e.Err, e.Artifacts
+		c.build.Earlier = e.Earlier
 		if !c.build.Started {
 			c.build.Begin = s.Since
 		}

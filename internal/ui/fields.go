@@ -1,7 +1,11 @@
 package ui
 
 import (
+	"encoding/json"
 	"time"
+
+	"github.com/zclconf/go-cty/cty"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
@@ -96,6 +100,7 @@ func writeFields(o fields, s *component.Stamped) {
 		o.ms("duration_ms", e.Duration)
 		o.err(e.Err)
 		o.any("artifacts", jsonArtifacts(e.Artifacts))
+		o.opt("earlier_run", e.Earlier)
 	case component.PhaseStarted:
 		o.str("phase", string(e.Phase))
 	case component.PhaseEnded:
@@ -172,6 +177,7 @@ type (
 		Summary   string               `json:"summary"`
 		Files     []jsonFile           `json:"files,omitempty"`
 		Images    []jsonImage          `json:"images,omitempty"`
+		Data      json.RawMessage      `json:"data,omitempty"`
 		Resources []component.Resource `json:"resources,omitempty"`
 	}
 	jsonFile struct {
@@ -196,7 +202,7 @@ func newJSONArtifact(a *component.Artifact) *jsonArtifact {
 	if a == nil {
 		return nil
 	}
-	j := &jsonArtifact{Producer: a.Producer, ID: a.ID, Summary: a.Summary, Resources: a.Resources}
+	j := &jsonArtifact{Producer: a.Producer, ID: a.ID, Summary: a.Summary, Resources: a.Resources, Data: jsonData(a.Data)}
 	for _, f := range a.Files {
 		j.Files = append(j.Files, jsonFile(f))
 	}
@@ -204,6 +210,26 @@ func newJSONArtifact(a *component.Artifact) *jsonArtifact {
 		j.Images = append(j.Images, jsonImage(i))
 	}
 	return j
+}
+
+// jsonData is what is known of an artifact beside the common names; nil when there
+// is nothing.
+func jsonData(data map[string]cty.Value) json.RawMessage {
+	known := make(map[string]cty.Value, len(data))
+	for name, v := range data {
+		if v != cty.NilVal && v.IsWhollyKnown() && !v.ContainsMarked() {
+			known[name] = v
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	all := cty.ObjectVal(known)
+	out, err := ctyjson.Marshal(all, all.Type())
+	if err != nil {
+		return nil // a value that only lives in this process
+	}
+	return out
 }
 
 func jsonArtifacts(list []*component.Artifact) []*jsonArtifact {

@@ -216,6 +216,9 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 			return
 		}
 		line.text = fmt.Sprintf("Build '%s' finished after %s.", s.Build, SpellDuration(e.Duration))
+		if e.Earlier != "" {
+			line.text = fmt.Sprintf("Build '%s' is done: run %s has made it.", s.Build, e.Earlier)
+		}
 		say(line)
 	case component.RunEnded:
 		n.close(e, say)

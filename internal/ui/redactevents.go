@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"ingot/internal/component"
 	"ingot/internal/retry"
 )
@@ -17,8 +19,8 @@ const longPiece = 32 << 10
 
 // Wrap returns a sink that masks every text of every event before next sees
 // it, the texts of errors included. Errors keep their retry class and what
-// errors.Is says of them, and lose their chain. Artifacts lose their Data,
-// which no sink prints.
+// errors.Is says of them, and lose their chain. Artifacts lose the values of their
+// Data that have a secret in them.
 //
 // A secret that is spread over several Output events, since it has several
 // lines or a line was cut, is found too.
@@ -208,7 +210,7 @@ func (c *compiled) event(e component.Event) component.Event {
 		for i, a := range e.Artifacts {
 			list[i] = c.artifact(a)
 		}
-		e.Artifacts = list
+		e.Artifacts, e.Earlier = list, c.redact(e.Earlier)
 		return e
 	case component.PhaseEnded:
 		e.Err = c.error(e.Err)
@@ -294,6 +296,14 @@ func (c *compiled) artifact(a *component.Artifact) *component.Artifact {
 	out := &component.Artifact{
 		Producer: c.redact(a.Producer), ID: c.redact(a.ID), Summary: c.text(a.Summary),
 	}
+	for name, v := range a.Data {
+		if c.clean(name, v) {
+			if out.Data == nil {
+				out.Data = map[string]cty.Value{}
+			}
+			out.Data[name] = v
+		}
+	}
 	for _, f := range a.Files {
 		f.Path, f.Digest = c.redact(f.Path), c.redact(f.Digest)
 		out.Files = append(out.Files, f)
@@ -307,6 +317,45 @@ func (c *compiled) artifact(a *component.Artifact) *component.Artifact {
 		out.Resources = append(out.Resources, c.resource(r))
 	}
 	return out
+}
+
+// clean reports whether a value has no secret in it, nor has its name. Half of a
+// value is of no use to anybody.
+func (c *compiled) clean(name string, v cty.Value) bool {
+	if c.redact(name) != name || v == cty.NilVal {
+		return false
+	}
+	clean := true
+	text := func(s string) { clean = clean && c.text(s) == s }
+	// Walk fails only when its callback does.
+	_ = cty.Walk(v, func(at cty.Path, v cty.Value) (bool, error) {
+		if v.IsMarked() || !v.IsKnown() {
+			clean = false
+			return false, nil
+		}
+		if step, ok := last(at).(cty.GetAttrStep); ok {
+			text(step.Name)
+		}
+		if step, ok := last(at).(cty.IndexStep); ok && step.Key.Type() == cty.String {
+			text(step.Key.AsString())
+		}
+		switch {
+		case v.IsNull():
+		case v.Type() == cty.String:
+			text(v.AsString())
+		case v.Type() == cty.Number:
+			text(v.AsBigFloat().Text('f', -1))
+		}
+		return clean, nil
+	})
+	return clean
+}
+
+func last(at cty.Path) cty.PathStep {
+	if len(at) == 0 {
+		return nil
+	}
+	return at[len(at)-1]
 }
 
 func (c *compiled) resource(r component.Resource) component.Resource {

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/zclconf/go-cty/cty"
+
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/retry"
@@ -321,6 +323,11 @@ func fill(v reflect.Value, text string) {
 		}
 	case v.Type() == reflect.TypeFor[map[string]string]():
 		v.Set(reflect.ValueOf(map[string]string{text: text}))
+	case v.Type() == reflect.TypeFor[map[string]cty.Value]():
+		v.Set(reflect.ValueOf(map[string]cty.Value{
+			text: cty.True, "text": cty.StringVal(text), "list": cty.TupleVal([]cty.Value{cty.StringVal("x"), cty.StringVal(text)}),
+			"object": cty.ObjectVal(map[string]cty.Value{text: cty.Zero}), "map": cty.MapVal(map[string]cty.Value{text: cty.Zero}),
+		}))
 	case v.Kind() == reflect.Struct:
 		for i := range v.NumField() {
 			fill(v.Field(i), text)
