@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -29,6 +30,10 @@ type subject struct {
 	warm bool
 	// points are the failpoints to kill at, each as often as it is reached.
 	points []string
+	// every is how many times a point is reached for each time that the subject
+	// is killed there, and random how often it is killed at no step in
+	// particular; 0 is each time, and randomCrashes.
+	every, random int
 	// sees are the kinds of trace that some crash is to leave, so that the
 	// checks are known to see them.
 	sees []string
@@ -42,6 +47,10 @@ type subject struct {
 	whole []string
 	// files are written beside the template.
 	files map[string][]byte
+	// saves says that runs save machines in the step cache, which a later run
+	// has to be able to use, and which has to take all of them away when it is
+	// emptied.
+	saves bool
 	// programs are what has to be installed.
 	programs []string
 }
@@ -74,6 +83,27 @@ build {
     inline = ["sleep 600 & echo provisioned > /provisioned"]
   }
 ` + backgroundStep + `
+  post-processor "manifest" {}
+}
+`
+
+const stepCacheTemplate = `
+variable "mark" {}
+variable "image" {}
+source "docker" "crash" {
+  image       = var.image
+  pull        = false
+  commit      = true
+  run_command = ["-d", "-i", "-t", "--label", "` + markLabel + `=${var.mark}", "--entrypoint=/bin/sh", "--", "{{.Image}}"]
+}
+build {
+  sources = ["docker.crash"]
+  provisioner "shell" {
+    inline = ["echo one > /one"]
+  }
+  provisioner "shell" {
+    inline = ["echo two > /two"]
+  }
   post-processor "manifest" {}
 }
 `
@@ -167,6 +197,17 @@ func subjects(env live.Env) []subject {
 				`POST \S*/commit`, `DELETE \S*/containers/`,
 			},
 		},
+		{
+			name: "docker step cache",
+			// Each crash takes two more builds to look at.
+			points: []string{"journal.before"}, every: 3, random: 4,
+			template: stepCacheTemplate,
+			args:     []string{"-cache", "-var", "image=" + env.TinyImage},
+			results:  []string{"packer-manifest.json"},
+			sees:     []string{"container", "file", "image"},
+			calls:    []string{`POST \S*/commit`},
+			saves:    true,
+		},
 		oci,
 		cached,
 		{
@@ -201,7 +242,7 @@ func TestCrash(t *testing.T) {
 				c.everyTime(point)
 			}
 			c.inCalls()
-			c.atRandom(full, randomCrashes)
+			c.atRandom(full, cmp.Or(s.random, randomCrashes))
 			c.finish()
 		})
 	}
@@ -274,6 +315,7 @@ func (c *campaign) completeRun() time.Duration {
 	if end.err != nil {
 		c.t.Fatalf("complete run: %v\n%s", end.err, end.output)
 	}
+	w.checkStepCache()
 	w.checkNothingLeft()
 	w.checkResults()
 	c.foreign.check(c.t)
@@ -301,7 +343,7 @@ func (c *campaign) everyTime(point string) {
 	}
 	n := 1
 feed:
-	for ; n <= mostTimes; n++ {
+	for ; n <= mostTimes; n += max(c.subject.every, 1) {
 		select {
 		case turns <- n:
 		case <-through:
@@ -364,6 +406,7 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 			if end.err != nil {
 				t.Fatalf("the build was not killed, and failed: %v\n%s", end.err, end.output)
 			}
+			w.checkStepCache()
 			w.checkNothingLeft()
 			w.checkResults()
 			failed = t.Failed()
@@ -373,6 +416,7 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 		state := w.openAndKept()
 		before := w.traces()
 		removed := w.reap()
+		w.checkStepCache()
 		w.checkNothingLeft()
 		w.reapAgain()
 		c.foreign.check(t)

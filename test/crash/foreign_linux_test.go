@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -140,10 +141,25 @@ func (f *foreign) imagesOf(t *testing.T, mark string) []string {
 	return out
 }
 
-func (f *foreign) removeImage(t *testing.T, id string) {
+// removeImages removes images in an order in which the engine lets it: those that
+// were made of others first, which takes these away, too, when nothing else needs
+// them.
+func (f *foreign) removeImages(t *testing.T, ids []string) {
 	t.Helper()
-	if _, err := f.engine.ImageRemove(context.Background(), id, client.ImageRemoveOptions{}); err != nil {
-		t.Errorf("remove image: %v", err)
+	for len(ids) > 0 {
+		var refused []string
+		var last error
+		for _, id := range ids {
+			_, err := f.engine.ImageRemove(context.Background(), id, client.ImageRemoveOptions{Force: true})
+			if err != nil && !cerrdefs.IsNotFound(err) {
+				refused, last = append(refused, id), err
+			}
+		}
+		if len(refused) == len(ids) {
+			t.Errorf("remove images %q: %v", ids, last)
+			return
+		}
+		ids = refused
 	}
 }
 
@@ -157,11 +173,13 @@ func (f *foreign) tidy(t *testing.T) {
 			}
 		}
 	}
+	var ids []string
 	for id, mark := range f.images(t) {
 		if strings.HasPrefix(mark, f.id) {
-			f.removeImage(t, id)
+			ids = append(ids, id)
 		}
 	}
+	f.removeImages(t, ids)
 }
 
 // checkEngine looks for what any run of the campaign has made. The checks

@@ -57,7 +57,7 @@ func (c *campaign) newWorld(t *testing.T) *world {
 	w := &world{t: t, c: c, root: root, dockerHost: c.env.DockerHost}
 	w.mark = fmt.Sprintf("%s-%d", c.foreign.id, c.worlds.Add(1))
 	t.Cleanup(func() { endMarked(t, w.mark) })
-	for _, dir := range []string{"home", "state/runs", "cache/oci/tmp", "tmp", "work"} {
+	for _, dir := range []string{"home", "state/runs", "cache/oci/tmp", "cache/steps", "tmp", "work"} {
 		if err := os.MkdirAll(w.path(dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -300,9 +300,11 @@ func (w *world) traces() []trace {
 // had already given to the user. Those are removed.
 func (w *world) checkNothingLeft() {
 	w.t.Helper()
+	var images []string
+	defer func() { w.c.foreign.removeImages(w.t, images) }()
 	for _, tr := range w.traces() {
 		if tr.kind == "image" {
-			w.c.foreign.removeImage(w.t, tr.what)
+			images = append(images, tr.what)
 			if w.complete || slices.Contains(w.kept, tr.what) {
 				continue
 			}
@@ -312,6 +314,34 @@ func (w *world) checkNothingLeft() {
 	for _, n := range w.neighbours {
 		if _, err := os.Stat(filepath.Join(n, "inside")); err != nil {
 			w.t.Errorf("somebody else's folder was touched: %v", err)
+		}
+	}
+}
+
+// checkStepCache builds with what a killed run has saved, and then empties the
+// store: what it does not know of is found by checkNothingLeft.
+func (w *world) checkStepCache() {
+	w.t.Helper()
+	if !w.c.subject.saves {
+		return
+	}
+	if end := w.build(""); end.err != nil { // -cache is among its arguments
+		w.t.Errorf("build with what was saved: %v\n%s", end.err, end.output)
+	}
+	if end := w.run("", nil, "cache", "prune", "-all"); end.err != nil {
+		w.t.Errorf("cache prune: %v\n%s", end.err, end.output)
+	}
+	if left := w.strangers("cache/steps"); len(left) > 0 {
+		w.t.Errorf("left in the step cache: %q", left)
+	}
+	// A checkpoint without its name is at most the parent of a final image, which
+	// has none.
+	for _, id := range w.c.foreign.imagesOf(w.t, w.mark) {
+		img, err := w.c.foreign.engine.ImageInspect(context.Background(), id)
+		if err != nil {
+			w.t.Error(err)
+		} else if len(img.RepoTags) > 0 {
+			w.t.Errorf("left after the step cache was emptied: image %q", img.RepoTags)
 		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
+	"ingot/internal/dockerengine"
 	"ingot/internal/retry"
 	"ingot/internal/testkit/live"
 )
@@ -224,6 +225,34 @@ func TestLostAnswers(t *testing.T) {
 	g.ledger.release()
 	if _, err := g.engine.ContainerInspect(t.Context(), token, client.ContainerInspectOptions{}); !cerrdefs.IsNotFound(err) {
 		t.Errorf("the container is still there: %v", err)
+	}
+}
+
+// A run may be gone while the engine still works at what it is to save. Then its
+// image has a name only after it was looked for.
+func TestLateCheckpointIsRemoved(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	_, m, _ := g.boot(g.tiny(nil))
+	container := m.(*execMachine).id
+	token := "ingot-test-" + strings.ToLower(rand.Text())
+	res := component.Resource{Kind: imageKind, Token: token, Attrs: dockerengine.Asking(g.engine.Endpoint.Attrs(map[string]string{
+		dockerengine.AttrContainer: container, dockerengine.AttrOwnTag: "1",
+	}))}
+	reaped := make(chan error, 1)
+	go func() { reaped <- g.ledger.reaper.Reap(t.Context(), res) }()
+	time.Sleep(300 * time.Millisecond) // the reaper has looked meanwhile
+	made, err := g.engine.ContainerCommit(t.Context(), container, client.ContainerCommitOptions{Reference: dockerengine.OwnTag(token), Comment: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-reaped; err != nil {
+		t.Error(err)
+	}
+	if _, err := g.engine.ImageInspect(t.Context(), made.ID); !cerrdefs.IsNotFound(err) {
+		t.Errorf("the image is still there: %v", err)
+		_, err := g.engine.ImageRemove(t.Context(), made.ID, client.ImageRemoveOptions{})
+		t.Log(err)
 	}
 }
 

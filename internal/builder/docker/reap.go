@@ -160,7 +160,7 @@ func lostImage(ctx context.Context, engine *dockerengine.Engine, r component.Res
 		return markedImage(ctx, engine, name, r.Token)
 	}
 	if r.Attrs[dockerengine.AttrOwnTag] != "" {
-		return dockerengine.OwnTag(r.Token), nil
+		return namedImage(ctx, engine, dockerengine.OwnTag(r.Token))
 	}
 	list, err := engine.ImageList(ctx, client.ImageListOptions{Filters: make(client.Filters).Add("dangling", "true")})
 	if err != nil {
@@ -172,6 +172,19 @@ func lostImage(ctx context.Context, engine *dockerengine.Engine, r component.Res
 		}
 	}
 	return "", nil
+}
+
+// namedImage returns the name if there is an image of that name. One that the
+// engine is still making has none yet.
+func namedImage(ctx context.Context, engine *dockerengine.Engine, name string) (string, error) {
+	_, err := engine.ImageInspect(ctx, name)
+	if cerrdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", engine.Explain(ctx, "inspect image "+short(name), err)
+	}
+	return name, nil
 }
 
 // markedImage returns the name if the image of that name has the mark.
