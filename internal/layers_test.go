@@ -60,6 +60,7 @@ var layers = []struct {
 	{"planview", []string{"plan", "lang", "component", "addr", "gotmpl"}, "views of a plan know what is planned, not who asks or prints"},
 	{"lint", []string{"plan", "lang", "template", "component", "diag", "legacy"}, "lint judges what a template says and runs nothing"},
 	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},
+	{"plugin/wirespec", []string{"component", "addr", "diag", "retry", "gotmpl"}, "encodings know schemas and values, not who exchanges them"},
 	{"engine", []string{"plan", "journal", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
