@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"ingot/internal/component"
+	"ingot/internal/failpoint"
+	"ingot/internal/journal/disk"
 )
 
 const (
@@ -27,6 +29,16 @@ const (
 // system frees the lock when the process ends, however it ends.
 type FileStore struct {
 	Dir string
+	// Disk is how the journals are written; nil is the disk of the system.
+	Disk disk.Disk
+}
+
+// disk is the disk that the store writes to.
+func (s FileStore) disk() disk.Disk {
+	if s.Disk != nil {
+		return s.Disk
+	}
+	return systemDisk()
 }
 
 var (
@@ -36,11 +48,12 @@ var (
 
 // Create implements Store.
 func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	on := s.disk()
+	if err := makeDirs(on, s.Dir); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	dir := filepath.Join(s.Dir, info.ID)
-	l, err := makeLog(dir, info.ID)
+	l, err := makeLog(on, dir, info.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -49,24 +62,44 @@ func (s FileStore) Create(_ context.Context, info RunInfo) (Log, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	for _, d := range []string{dir, s.Dir} {
-		if err := syncDir(d); err != nil {
+		if err := on.SyncDir(d); err != nil {
 			return nil, errors.Join(fmt.Errorf("journal: sync %s: %w", d, err), l.Close())
 		}
 	}
 	return l, nil
 }
 
+// makeDirs makes a folder and those above it, and makes their names survive a
+// power cut: else a first run could lose its journal with the folder above it.
+func makeDirs(on disk.Disk, dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeDirs(on, above); err != nil {
+			return err
+		}
+	}
+	if err := on.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return on.SyncDir(above)
+}
+
 // makeLog makes the folder of a run and opens its log. A Sweep at the same
 // moment may take the folder for abandoned until it is locked; then it is made
 // again.
-func makeLog(dir, id string) (*fileLog, error) {
+func makeLog(on disk.Disk, dir, id string) (*fileLog, error) {
 	const attempts = 100
 	for n := 1; ; n++ {
-		if err := os.Mkdir(dir, 0o700); err != nil && (n == 1 || !errors.Is(err, fs.ErrExist)) {
+		if err := on.Mkdir(dir); err != nil && (n == 1 || !errors.Is(err, fs.ErrExist)) {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
-		failpoint("journal.create")
-		l, err := openLog(dir, id)
+		if err := failpoint.Reached(failpoint.JournalCreate); err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		l, err := openLog(on, dir, id)
 		swept := errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrAlive)
 		if !swept || n == attempts {
 			return l, err
@@ -128,7 +161,7 @@ func (s FileStore) Adopt(ctx context.Context, id string) (Log, error) {
 	// is free. Only a lock that stays taken means a run that is alive.
 	var clock component.SystemClock
 	for try := 0; ; try++ {
-		l, err := openLog(dir, id)
+		l, err := openLog(s.disk(), dir, id)
 		if err == nil {
 			return l, nil
 		}
@@ -146,6 +179,7 @@ const adoptTries = 20
 
 // Remove implements Store.
 func (s FileStore) Remove(_ context.Context, log Log) error {
+	on := s.disk()
 	dir := filepath.Join(s.Dir, log.RunID())
 	// Windows removes no file that is open.
 	open, isFile := log.(*fileLog)
@@ -156,16 +190,18 @@ func (s FileStore) Remove(_ context.Context, log Log) error {
 	}
 	// The journal goes first, under the lock: a folder without one is no
 	// longer a run to anybody who looks at this moment.
-	if err := os.Remove(filepath.Join(dir, logName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := on.Remove(filepath.Join(dir, logName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
-	failpoint("journal.remove")
+	if err := failpoint.Reached(failpoint.JournalRemove); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
 	if isFile {
 		if err := open.Close(); err != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if err := on.RemoveAll(dir); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
 	return nil
@@ -183,19 +219,19 @@ func (s FileStore) Sweep(context.Context) error {
 	var errs []error
 	for _, e := range entries {
 		if e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
-			errs = append(errs, sweepDir(filepath.Join(s.Dir, e.Name())))
+			errs = append(errs, sweepDir(s.disk(), filepath.Join(s.Dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func sweepDir(dir string) error {
+func sweepDir(on disk.Disk, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, logName)); !errors.Is(err, fs.ErrNotExist) {
 		return nil // there is a journal, or something that is not ours to judge
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		return removeEmpty(dir)
+		return removeEmpty(on, dir)
 	}
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -211,16 +247,16 @@ func sweepDir(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, logName)); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err := os.Remove(lock.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := on.Remove(lock.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
-	return removeEmpty(dir)
+	return removeEmpty(on, dir)
 }
 
 // removeEmpty removes a folder unless something is in it: that is not ours, or
 // a run that begins.
-func removeEmpty(dir string) error {
-	err := os.Remove(dir)
+func removeEmpty(on disk.Disk, dir string) error {
+	err := on.Remove(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -241,7 +277,7 @@ func readState(dir string) (State, error) {
 type fileLog struct {
 	id, dir string
 	lock    *os.File
-	file    *os.File
+	file    disk.File
 
 	mu      sync.Mutex // guards what follows; held for a write
 	written int64
@@ -253,7 +289,7 @@ type fileLog struct {
 	synced int64
 }
 
-func openLog(dir, id string) (*fileLog, error) {
+func openLog(on disk.Disk, dir, id string) (*fileLog, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -265,7 +301,7 @@ func openLog(dir, id string) (*fileLog, error) {
 		}
 		return nil, fmt.Errorf("journal: lock run %s: %w", id, err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, logName), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	file, err := on.Open(filepath.Join(dir, logName))
 	if err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("journal: %w", err)
@@ -302,7 +338,9 @@ func (l *fileLog) Append(r Record) error {
 	if err != nil {
 		return err
 	}
-	failpoint("journal.before")
+	if err := failpoint.Reached(failpoint.JournalBefore); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
 	l.mu.Lock()
 	if l.broken != nil {
 		defer l.mu.Unlock()
@@ -320,8 +358,7 @@ func (l *fileLog) Append(r Record) error {
 	if err := l.syncTo(end); err != nil {
 		return err
 	}
-	failpoint("journal.after")
-	return nil
+	return failpoint.Reached(failpoint.JournalAfter)
 }
 
 // syncTo returns when the first end bytes are on disk. Callers that wait for
@@ -338,7 +375,11 @@ func (l *fileLog) syncTo(end int64) error {
 	if broken != nil {
 		return broken
 	}
-	if err := l.file.Sync(); err != nil {
+	err := failpoint.Reached(failpoint.JournalSync)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
 		l.mu.Lock()
 		l.broken = fmt.Errorf("journal: sync %s: %w", l.file.Name(), err)
 		err = l.broken
@@ -383,13 +424,4 @@ func (l *fileLog) closeFile() error {
 	l.shut = true
 	l.broken = fmt.Errorf("journal: run %s: %w", l.id, fs.ErrClosed)
 	return l.file.Close()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return ignoreUnsupported(d.Sync())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"ingot/internal/component"
+	"ingot/internal/failpoint"
 )
 
 // Reapers finds the Reaper of a resource kind.
@@ -39,7 +40,14 @@ func (t Reapers) Reap(ctx context.Context, r component.Resource) error {
 	if reaper == nil {
 		return fmt.Errorf("%s %s: this program does not know how to remove a %s", r.Kind, describe(r), r.Kind)
 	}
-	if err := reaper.Reap(ctx, r); err != nil {
+	err := failpoint.Reached(failpoint.ProviderRelease)
+	if err == nil {
+		err = reaper.Reap(ctx, r)
+	}
+	if err == nil {
+		err = failpoint.Reached(failpoint.ProviderReleased)
+	}
+	if err != nil {
 		return fmt.Errorf("remove %s %s: %w", r.Kind, describe(r), err)
 	}
 	return nil
@@ -118,7 +126,13 @@ func (b *Book) Acquire(ctx context.Context, want component.Resource, create func
 	b.leases = append(b.leases, l)
 	b.mu.Unlock()
 
-	id, err := create(ctx, want)
+	id, err := "", failpoint.Reached(failpoint.ProviderCreate)
+	if err == nil {
+		id, err = create(ctx, want)
+	}
+	if err == nil {
+		err = failpoint.Reached(failpoint.ProviderCreated)
+	}
 	if id != "" {
 		l.mu.Lock()
 		l.res.ID = id

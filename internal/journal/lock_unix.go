@@ -38,11 +38,3 @@ func isLocked(path string) (bool, error) {
 	}
 	return false, err
 }
-
-// ignoreUnsupported forgives file systems that cannot sync a folder.
-func ignoreUnsupported(err error) error {
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTSUP) {
-		return nil
-	}
-	return err
-}

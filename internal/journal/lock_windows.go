@@ -38,6 +38,3 @@ func isLocked(path string) (bool, error) {
 	}
 	return false, err
 }
-
-// ignoreUnsupported: folders cannot be opened for syncing on Windows.
-func ignoreUnsupported(error) error { return nil }

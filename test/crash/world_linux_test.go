@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/failpoint"
 	"ingot/internal/journal"
 )
 
@@ -89,7 +90,13 @@ type ending struct {
 	output string
 }
 
-func (w *world) command(failpoint string, args ...string) *exec.Cmd {
+// command is the program with something to happen at a failpoint: "NAME:N" kills
+// it, "" is nothing.
+func (w *world) command(point string, args ...string) *exec.Cmd {
+	what := point
+	if point != "" && !strings.Contains(point, "=") {
+		what += "=kill"
+	}
 	cmd := exec.Command(w.c.program, args...)
 	cmd.Dir = w.path("work")
 	cmd.Env = []string{
@@ -97,7 +104,7 @@ func (w *world) command(failpoint string, args ...string) *exec.Cmd {
 		"HOME=" + w.path("home"), "TMPDIR=" + w.path("tmp"),
 		"INGOT_STATE_DIR=" + w.path("state"), "INGOT_CACHE_DIR=" + w.path("cache"), "INGOT_CONFIG_DIR=" + w.path("home"),
 		"DOCKER_HOST=" + w.dockerHost,
-		"INGOT_FAILPOINT=" + failpoint,
+		failpoint.Variable + "=" + what,
 		markVariable + "=" + w.mark,
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: w.ownGroup}
@@ -105,9 +112,9 @@ func (w *world) command(failpoint string, args ...string) *exec.Cmd {
 }
 
 // run starts the program, calls during when it is not nil, and waits.
-func (w *world) run(failpoint string, during func(*os.Process), args ...string) ending {
+func (w *world) run(point string, during func(*os.Process), args ...string) ending {
 	w.t.Helper()
-	cmd := w.command(failpoint, args...)
+	cmd := w.command(point, args...)
 	// A file, since whatever is left running would hold a pipe open.
 	out, err := os.CreateTemp(w.root, "output-")
 	if err != nil {
@@ -155,9 +162,9 @@ func (w *world) watchedArgs() []string {
 }
 
 // build runs a build that kills itself at the failpoint, "" for none.
-func (w *world) build(failpoint string) ending {
+func (w *world) build(point string) ending {
 	w.t.Helper()
-	return w.run(failpoint, nil, w.buildArgs()...)
+	return w.run(point, nil, w.buildArgs()...)
 }
 
 // buildAndKill runs a build and kills it after a while.

@@ -1,5 +1,0 @@
-//go:build !failpoints
-
-package journal
-
-func failpoint(string) {}
