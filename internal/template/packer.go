@@ -1,14 +1,13 @@
 package template
 
 import (
-	"fmt"
-	"strings"
 	"unicode"
 
 	"github.com/hashicorp/go-version"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 
+	"ingot/internal/addr"
 	"ingot/internal/diag"
 )
 
@@ -84,6 +83,9 @@ func requiredPlugin(a *hcl.Attribute) (*RequiredPlugin, diag.List) {
 	}
 	p := &RequiredPlugin{Accessor: a.Name, Range: a.NameRange}
 	var diags diag.List
+	if err := addr.CheckPluginAccessor(a.Name); err != nil {
+		diags = diag.In(a.NameRange, "Invalid name of a plugin", "%s.", err)
+	}
 	seen := map[string]bool{}
 	for _, kv := range pairs {
 		key := hcl.ExprAsKeyword(kv.Key)
@@ -96,10 +98,7 @@ func requiredPlugin(a *hcl.Attribute) (*RequiredPlugin, diag.List) {
 		entry := &hcl.Attribute{Name: key, Expr: kv.Value, NameRange: kv.Key.Range()}
 		switch key {
 		case "source":
-			diags = append(diags, literal(entry, cty.String, func(v cty.Value) { p.Address = v.AsString() })...)
-			if err := checkPluginAddress(p.Address); err != nil && !diags.HasErrors() {
-				diags = append(diags, diag.In(kv.Value.Range(), "Invalid plugin address", "%s.", err)...)
-			}
+			diags = append(diags, pluginAddress(p, entry)...)
 		case "version":
 			diags = append(diags, pluginVersion(p, entry)...)
 		default:
@@ -118,6 +117,18 @@ func requiredPlugin(a *hcl.Attribute) (*RequiredPlugin, diag.List) {
 	return p, diags
 }
 
+func pluginAddress(p *RequiredPlugin, a *hcl.Attribute) (diags diag.List) {
+	var text string
+	if diags := literal(a, cty.String, func(v cty.Value) { text = v.AsString() }); diags != nil {
+		return diags
+	}
+	var err error
+	if p.Address, err = addr.ParsePlugin(text); err != nil {
+		return diag.In(a.Expr.Range(), "Invalid plugin address", "%s.", err)
+	}
+	return nil
+}
+
 func pluginVersion(p *RequiredPlugin, a *hcl.Attribute) diag.List {
 	var text string
 	if diags := literal(a, cty.String, func(v cty.Value) { text = v.AsString() }); diags != nil {
@@ -133,27 +144,5 @@ func pluginVersion(p *RequiredPlugin, a *hcl.Attribute) diag.List {
 		}
 	}
 	p.Version = c
-	return nil
-}
-
-// checkPluginAddress checks the form HOST/OWNER/NAME.
-func checkPluginAddress(address string) error {
-	parts := strings.Split(address, "/")
-	name := parts[len(parts)-1]
-	switch {
-	case strings.Contains(address, "://") || strings.ContainsAny(address, "?#"):
-		return fmt.Errorf("%q is a URL; a plugin's address is written without scheme, query and fragment, as in \"github.com/hashicorp/docker\"", address)
-	case len(parts) < 3 || len(parts) > 16:
-		return fmt.Errorf("%q is not a plugin's address such as \"github.com/hashicorp/docker\"", address)
-	case strings.HasPrefix(name, "packer-"):
-		return fmt.Errorf("%q names the repository; leave out the prefix \"packer-plugin-\" of the last part", address)
-	case strings.ContainsAny(name, ".") || strings.Contains(name, "--") || name != strings.ToLower(name):
-		return fmt.Errorf("%q: the last part may hold no dots, no upper-case letters and no double dashes", address)
-	}
-	for _, part := range parts {
-		if part == "" {
-			return fmt.Errorf("%q has an empty part between slashes", address)
-		}
-	}
 	return nil
 }

@@ -47,9 +47,10 @@ type RequiredPlugin struct {
 	// Accessor is the local name that component types start with.
 	Accessor string
 	// Address is the plugin's source address.
-	Address string
+	Address addr.Plugin
 	Version version.Constraints
-	Range   hcl.Range
+	// Range is that of the local name.
+	Range hcl.Range
 }
 
 // Variable is a variable block, or an entry of a variables block.
