@@ -62,6 +62,8 @@ var layers = []struct {
 	{"lint", []string{"plan", "lang", "template", "component", "diag", "legacy"}, "lint judges what a template says and runs nothing"},
 	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},
 	{"plugin/wirespec", []string{"component", "addr", "diag", "retry", "gotmpl"}, "encodings know schemas and values, not who exchanges them"},
+	{"plugin/plugintest", nil, "plugins for tests know no host"},
+	{"plugin/store", []string{"addr", "hostproc"}, "what is installed is known without knowing who uses it"},
 	{"engine", []string{"plan", "journal", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
@@ -80,7 +82,7 @@ var (
 )
 
 // testOnly are packages that no shipped code may import.
-var testOnly = []string{"testkit", "component/componenttest", "comm/fake"}
+var testOnly = []string{"testkit", "plugin/plugintest", "component/componenttest", "comm/fake"}
 
 // TestImportDirections keeps the layers of docs/architecture.md.
 func TestImportDirections(t *testing.T) {

@@ -139,3 +139,8 @@ func Run(ctx context.Context, r component.Run, cmd *exec.Cmd) error {
 	}
 	return errors.Join(err, p.End(context.WithoutCancel(ctx)))
 }
+
+// OwnGroup prepares cmd, which is not started yet, for EndGroup: it will run in a
+// session of its own. It is for programs that are waited for in any case and need
+// no resource.
+func OwnGroup(cmd *exec.Cmd) { ownGroup(cmd) }
