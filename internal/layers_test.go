@@ -48,6 +48,7 @@ var layers = []struct {
 	{"datasource", componentLayer, componentReason},
 	{"failpoint", []string{"retry"}, "failpoints are leaves: every layer may have moments at which it fails"},
 	{"journal", []string{"component", "addr", "failpoint"}, "the journal knows resources, not who makes them"},
+	{"plugin/packerwire", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "the wire knows contracts, not processes or configurations"},
 	{"reap", []string{"component", "addr", "fileid"}, "reapers know resources only"},
 	{"stepcache", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "the step cache knows checkpoints, not who makes or wants them"},
 	{"watchdog", nil, "the watchdog knows a pipe; what it does then is the command line's"},
