@@ -21,28 +21,32 @@ const defaultCacheLimit = 20 << 30
 
 // cacheFlags are what a command says about the step cache.
 type cacheFlags struct {
-	use, no, explain bool
+	use, all, no, explain bool
 }
 
 func (f *cacheFlags) register(c *cobra.Command) {
 	fl := c.Flags()
-	fl.BoolVar(&f.use, "cache", false, "start from what earlier builds made with the same provisioners, and save after each one; the default is what INGOT_CACHE says")
+	fl.BoolVar(&f.use, "cache", false, "start from what earlier builds made with the same provisioners, and save the machine where it is worth the time; the default is what INGOT_CACHE says")
+	fl.BoolVar(&f.all, "cache-all", false, "save the machine after each provisioner, whatever time that takes; implies -cache")
 	fl.BoolVar(&f.no, "no-cache", false, "neither start from what was saved nor save, whatever INGOT_CACHE says")
 	fl.BoolVar(&f.explain, "cache-explain", false, "say for each provisioner why its result is used again or not; implies -cache")
 }
 
 // stepCache is the step cache that a build is to use; nil for none.
 func (a *app) stepCache(f cacheFlags, d dirs) (*engine.Cache, error) {
-	if f.no && (f.use || f.explain) {
-		return nil, errors.New("-no-cache cannot be used with -cache or -cache-explain")
+	use, all := f.use || f.explain || f.all, f.all
+	if f.no && use {
+		return nil, errors.New("-no-cache cannot be used with -cache, -cache-all or -cache-explain")
 	}
-	use := f.use || f.explain
-	if text := a.getenv("INGOT_CACHE"); text != "" && !use && !f.no {
+	if text := a.getenv("INGOT_CACHE"); text != "" && !f.no {
 		on, err := strconv.ParseBool(text)
-		if err != nil {
-			return nil, fmt.Errorf("INGOT_CACHE: %q is neither 1 nor 0", text)
+		if text == "all" {
+			on, all, err = true, true, nil
 		}
-		use = on
+		if err != nil {
+			return nil, fmt.Errorf("INGOT_CACHE: %q is not 1, 0 or all", text)
+		}
+		use = use || on
 	}
 	if !use {
 		return nil, nil
@@ -55,7 +59,7 @@ func (a *app) stepCache(f cacheFlags, d dirs) (*engine.Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &engine.Cache{Store: store, Secret: secret, Explain: f.explain}, nil
+	return &engine.Cache{Store: store, Secret: secret, Explain: f.explain, All: all}, nil
 }
 
 func (a *app) stepStore(d dirs) (*stepcache.Store, error) {

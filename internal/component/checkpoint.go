@@ -64,6 +64,8 @@ type BaseState struct {
 	// Volatile says why a checkpoint would not be all of the machine, as a clause
 	// such as "it has volumes"; empty when it is.
 	Volatile string
+	// Awake says that a machine that is resumed runs already: it need not boot.
+	Awake bool
 }
 
 // Saver is implemented by a Machine that can be saved between two steps.

@@ -24,6 +24,9 @@ type Cache struct {
 	Secret stepcache.Secret
 	// Explain emits CacheChecked for each provisioner.
 	Explain bool
+	// All saves the machine after each provisioner, whatever that takes. Without
+	// it, machines are saved where it is worth the time; docs/cache.md has the rule.
+	All bool
 }
 
 // cached is how far a build can be cached, and how far it was.
@@ -44,6 +47,12 @@ type cached struct {
 	times []time.Time
 	// off says that nothing more is saved.
 	off bool
+	// worth decides what is saved. awake says that a machine that is started from
+	// a checkpoint need not boot. edited is the provisioner that is another one
+	// than in what was saved last, -1 when none is.
+	worth  worth
+	awake  bool
+	edited int
 }
 
 // openCache works out the keys of a build whose job is prepared. It returns nil
@@ -57,7 +66,8 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		b.uncached("The builder " + b.plan.Source.Type + " cannot save a machine between two provisioners.")
 		return nil, nil
 	}
-	c := &cached{build: b, use: b.o.Cache, job: job}
+	c := &cached{build: b, use: b.o.Cache, job: job, edited: -1}
+	c.worth = worth{clock: b.o.Clock, all: c.use.All, began: b.o.Clock.Now()}
 	state, err := job.BaseState(ctx, b.rt)
 	if err != nil {
 		return nil, fmt.Errorf("step cache: %w", err)
@@ -74,6 +84,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		b.uncached("What the machine is made of cannot be compared: " + why + ".")
 		return nil, nil
 	}
+	c.awake = state.Awake
 	c.chains, c.times = []stepcache.Chain{first}, []time.Time{b.o.Clock.Now().UTC()}
 	for _, step := range b.plan.Provisioners {
 		next, why := c.next(ctx, c.chains[len(c.chains)-1], step)
@@ -83,7 +94,34 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		}
 		c.chains = append(c.chains, next)
 	}
+	if err := c.study(); err != nil {
+		return nil, err
+	}
 	return c, context.Cause(ctx)
+}
+
+// study learns from what is in the store.
+func (c *cached) study() error {
+	if c.use.All {
+		return nil
+	}
+	entries, err := c.use.Store.List()
+	if err != nil {
+		return err
+	}
+	c.worth.learn(entries, c.plan.Addr.String(), c.plan.Source.Type)
+	link := stepcache.Differs(c.chains[len(c.chains)-1], c.plan.Addr.String(), entries)
+	if link == 0 {
+		return nil
+	}
+	// Neutral steps have no link of their own.
+	for i, chain := range c.chains[1:] {
+		if len(chain) == link+1 {
+			c.edited = i
+			break
+		}
+	}
+	return nil
 }
 
 func (b *build) uncached(why string) {
@@ -192,6 +230,7 @@ func (c *cached) boot(ctx context.Context) (component.Machine, error) {
 				return nil, err
 			}
 		}
+		c.worth.since = c.o.Clock.Now()
 		if c.held == nil {
 			return c.plan.Job.Boot(ctx, c.rt)
 		}
@@ -302,10 +341,11 @@ func (c *cached) explain() error {
 		case missed != "":
 			e.Why = "it comes after " + missed
 		default:
-			e.Why = c.whyMissed(i, entries, known)
-			missed = nth(step)
+			if e.Why = c.whyMissed(i, entries, known); e.Why != stepcache.NotSaved {
+				missed = nth(step)
+			}
 		}
-		if i >= c.from && c.neutral(i) && missed == nth(step) {
+		if i >= c.from && c.neutral(i) && (missed == nth(step) || missed == "") {
 			// It runs because what comes next does.
 			e.Why, missed = "it leaves nothing on the machine, and what comes after it is not cached", ""
 		}
@@ -358,6 +398,9 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 		return nil
 	}
 	c.times = append(c.times, c.o.Clock.Now().UTC())
+	if !c.wanted(i) {
+		return nil
+	}
 	if err := c.store(ctx, c.chains[i+1], saver); err != nil {
 		c.off = true
 		if cause := context.Cause(ctx); cause != nil {
@@ -368,7 +411,55 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 	return nil
 }
 
+// started is called when the first provisioner is about to run.
+func (c *cached) started() {
+	if c != nil && (!c.awake || c.from > 0) {
+		// What comes before takes its time in each build.
+		c.worth.since = c.o.Clock.Now()
+	}
+}
+
+// wanted reports whether the machine is to be saved after provisioner i.
+func (c *cached) wanted(i int) bool {
+	after := i + 1
+	for after < len(c.plan.Provisioners) && c.neutral(after) {
+		after++
+	}
+	if after == c.edited || c.use.Store.Wanted(c.chains[i+1].Key()) {
+		return true // it is being worked on
+	}
+	return c.worth.ask(c.last(i))
+}
+
+// last reports whether provisioner i is the one before the last, or the last one
+// of which the result is used again.
+func (c *cached) last(i int) bool {
+	own := 0 // links that come after it
+	for k := i + 1; k+1 < len(c.chains); k++ {
+		if !c.neutral(k) {
+			own++
+		}
+	}
+	if len(c.chains) <= len(c.plan.Provisioners) {
+		return own == 0
+	}
+	return own == 1
+}
+
+// failed is called when provisioner i has failed. The machine before it is lost;
+// the next build that comes this far saves it.
+func (c *cached) failed(i int) {
+	if c == nil || c.off || i == 0 || i >= len(c.chains) || len(c.chains[i]) == 1 || c.base != nil && c.base.Key == c.chains[i].Key() {
+		return
+	}
+	if err := c.use.Store.Want(c.chains[i].Key()); err != nil {
+		c.rt.Emit(component.Trace{Text: err.Error()})
+	}
+}
+
 func (c *cached) store(ctx context.Context, chain stepcache.Chain, saver component.Saver) (err error) {
+	begin := c.o.Clock.Now()
+	defer func() { c.worth.saved(begin) }()
 	draft, err := c.use.Store.Begin(ctx, c.rt.Journal, journal.NewToken())
 	if err != nil {
 		return err
@@ -379,6 +470,7 @@ func (c *cached) store(ctx context.Context, chain stepcache.Chain, saver compone
 	}
 	e := stepcache.Entry{
 		Build: c.plan.Addr.String(), Builder: c.plan.Source.Type, Chain: chain, Times: slices.Clone(c.times), Data: saved.Data, Size: saved.Size,
+		Took: c.o.Clock.Now().Sub(begin),
 	}
 	if saved.OnBase && c.base != nil {
 		e.Base = c.base.Key

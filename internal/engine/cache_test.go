@@ -39,6 +39,7 @@ type world struct {
 	logs  *journal.MemStore
 
 	mu        sync.Mutex
+	thrifty   bool              // machines are saved where it is worth it
 	base      string            // what the machines are made of
 	tick      int               // another in each run
 	snapshots map[string]files  // by token
@@ -251,7 +252,7 @@ func (w *world) build(name string, cache *engine.Cache, steps []*mapStep) (files
 }
 
 func (w *world) cache() *engine.Cache {
-	return &engine.Cache{Store: w.store, Secret: stepcache.Secret("0123456789abcdef0123456789abcdef"), Explain: true}
+	return &engine.Cache{Store: w.store, Secret: stepcache.Secret("0123456789abcdef0123456789abcdef"), Explain: true, All: !w.thrifty}
 }
 
 // cold is what the steps make of a machine.
@@ -582,6 +583,7 @@ func TestCachedIsCold(t *testing.T) {
 		for range c.IntN(3) {
 			steps = c.change(steps)
 		}
+		w.thrifty = c.IntN(3) == 0
 		w.same(steps...)
 		ran += len(w.ran)
 		skipped += len(steps) - len(w.ran)
@@ -628,5 +630,49 @@ func TestBuildsShareAStore(t *testing.T) {
 	}
 	if len(entries) != len(w.snapshots) {
 		t.Errorf("%d entries, but %d snapshots", len(entries), len(w.snapshots))
+	}
+}
+
+// A provisioner that somebody works on has a machine to start from, however short
+// those before it take.
+func TestWhatIsWorkedOnIsSavedBefore(t *testing.T) {
+	w := newWorld(t)
+	one, two, three := w.step("one"), w.step("two"), w.step("three")
+	w.same(one, two, three)
+	entries, err := w.store.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if len(e.Chain) == 3 { // after the second step
+			if err := w.store.Drop(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.thrifty = true
+	three.arg = "changed"
+	w.same(one, two, three)
+	w.wantRan("two three")
+	three.arg = "changed again"
+	w.same(one, two, three)
+	w.wantRan("three")
+
+	w = newWorld(t)
+	w.thrifty = true
+	broken := w.step("broken")
+	broken.files = []string{filepath.Join(w.dir, "missing")}
+	steps := []*mapStep{w.step("one"), w.step("two"), broken}
+	for range 2 {
+		if _, err := w.build("a", w.cache(), steps); err == nil {
+			t.Fatal("a step without its file succeeded")
+		}
+	}
+	w.write("missing", "found", 0o600)
+	w.same(steps...)
+	w.wantRan("broken")
+	left, err := filepath.Glob(filepath.Join(w.store.Dir, "steps", ".want-*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left %q, %v", left, err)
 	}
 }

@@ -20,6 +20,7 @@ const cleanupTimeout = 5 * time.Minute
 // and lets the user decide with -on-error=ask.
 func (b *build) provision(ctx context.Context, m component.Machine, comm component.Communicator) error {
 	sealer, _ := m.(component.StepSealer)
+	b.cache.started()
 	for i, step := range b.plan.Provisioners {
 		if b.cache.skips(i) {
 			b.inStep(step.Addr).Emit(component.StepSkipped{Reason: "its result is in the step cache"})
@@ -29,6 +30,9 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 			return err
 		}
 		clean, err := b.provisionStep(ctx, step, comm)
+		if err != nil {
+			b.cache.failed(i)
+		}
 		if err == nil && sealer != nil {
 			err = sealer.SealStep(ctx, b.rt, component.StepInfo{Type: step.Addr.Type, Name: step.Addr.Name, Index: i})
 		}

@@ -45,6 +45,28 @@ func changes(before, now Link) []string {
 	return out
 }
 
+// NotSaved is why nothing is stored for a link although what comes after it is:
+// saving it was not worth the time, or it was removed.
+const NotSaved = "its result was not saved, or was removed from the cache"
+
+// Differs is the first link of a chain that is another one in the entry, of the
+// same build, with which it shares the most; 0 when there is no such link.
+func Differs(c Chain, build string, entries []Entry) int {
+	best, shared := -1, 0
+	for i, e := range entries {
+		if e.Build != build || e.Damage != "" {
+			continue
+		}
+		if n := c.shared(e.Chain); n > shared || n == shared && best >= 0 && e.Created.After(entries[best].Created) {
+			best, shared = i, n
+		}
+	}
+	if best < 0 || shared >= len(c) || shared >= len(entries[best].Chain) {
+		return 0
+	}
+	return shared
+}
+
 // Explain says why nothing is stored for the last link of a chain, as a clause,
 // by comparing it with the entries that there are for the same build.
 func Explain(c Chain, build string, entries []Entry) string {
@@ -68,7 +90,7 @@ func Explain(c Chain, build string, entries []Entry) string {
 	case best < 0:
 		return "no build of this name has saved anything"
 	case bestShared > at:
-		return "it was removed from the cache"
+		return NotSaved
 	case len(entries[best].Chain) <= bestShared:
 		return "no build has come this far"
 	}

@@ -27,6 +27,7 @@ import (
 //	steps/KEY/data/       the checkpoint's files
 //	steps/.new-TOKEN/     one that is being saved
 //	steps/.old-KEY-TIME/  one that is being removed
+//	steps/.want-KEY       the next build is to save it
 //
 // An entry gets its name by renaming, when all of it is there. Without its
 // meta.json a folder is no entry; it goes first when one is removed.
@@ -37,6 +38,7 @@ const (
 	dataFolder = "data"
 	newPrefix  = ".new-"
 	oldPrefix  = ".old-"
+	wantPrefix = ".want-"
 )
 
 // ErrInUse means that a checkpoint stays because a build uses it.
@@ -65,8 +67,10 @@ type Entry struct {
 	Builder string    `json:"builder"`
 	Created time.Time `json:"created"`
 	// Size is what it takes up, in bytes.
-	Size  int64 `json:"size"`
-	Chain Chain `json:"chain"`
+	Size int64 `json:"size"`
+	// Took is how long it took to save it.
+	Took  time.Duration `json:"took,omitempty"`
+	Chain Chain         `json:"chain"`
 	// Times are when the links of the chain were made, in order.
 	Times []time.Time `json:"times"`
 	// Base is the key of the entry that it stands on; empty when there is none.
@@ -338,8 +342,26 @@ func (s *Store) Shrink(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// abandoned is how old a draft is that no build is at work on any more.
+// abandoned is how old a draft is that no build is at work on any more, and how
+// long one is wanted that none has made.
 const abandoned = 24 * time.Hour
+
+// Want notes that a checkpoint would have been of use.
+func (s *Store) Want(key string) error {
+	if err := os.MkdirAll(s.root(), 0o700); err != nil {
+		return fmt.Errorf("step cache: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.root(), wantPrefix+key), nil, 0o600); err != nil {
+		return fmt.Errorf("step cache: %w", err)
+	}
+	return nil
+}
+
+// Wanted reports whether a checkpoint would have been of use lately.
+func (s *Store) Wanted(key string) bool {
+	_, err := os.Stat(filepath.Join(s.root(), wantPrefix+key))
+	return err == nil
+}
 
 // sweep removes what processes that were killed have left, as far as no journal
 // knows of it.
@@ -354,7 +376,12 @@ func (s *Store) sweep() {
 			continue
 		}
 		old := strings.HasPrefix(n.Name(), oldPrefix)
-		if old || strings.HasPrefix(n.Name(), newPrefix) && s.Clock.Now().Sub(info.ModTime()) > abandoned {
+		if key, ok := strings.CutPrefix(n.Name(), wantPrefix); ok {
+			_, err := os.Lstat(s.path(key))
+			old = err == nil // somebody has made it
+		}
+		temporary := strings.HasPrefix(n.Name(), newPrefix) || strings.HasPrefix(n.Name(), wantPrefix)
+		if old || temporary && s.Clock.Now().Sub(info.ModTime()) > abandoned {
 			_ = os.RemoveAll(filepath.Join(s.root(), n.Name())) // else the next one does
 		}
 	}

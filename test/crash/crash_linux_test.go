@@ -202,7 +202,7 @@ func subjects(env live.Env) []subject {
 			// Each crash takes two more builds to look at.
 			points: []string{"journal.before"}, every: 3, random: 4,
 			template: stepCacheTemplate,
-			args:     []string{"-cache", "-var", "image=" + env.TinyImage},
+			args:     []string{"-cache-all", "-var", "image=" + env.TinyImage},
 			results:  []string{"packer-manifest.json"},
 			sees:     []string{"container", "file", "image"},
 			calls:    []string{`POST \S*/commit`},

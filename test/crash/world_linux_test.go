@@ -332,7 +332,7 @@ func (w *world) checkStepCache() {
 	if !w.c.subject.saves {
 		return
 	}
-	if end := w.build(""); end.err != nil { // -cache is among its arguments
+	if end := w.build(""); end.err != nil { // -cache-all is among its arguments
 		w.t.Errorf("build with what was saved: %v\n%s", end.err, end.output)
 	}
 	if end := w.run("", nil, "cache", "prune", "-all"); end.err != nil {
