@@ -16,6 +16,8 @@ import (
 	"ingot/internal/history"
 	"ingot/internal/journal"
 	"ingot/internal/otlp"
+	"ingot/internal/outcome"
+	"ingot/internal/plan"
 	"ingot/internal/retry"
 	"ingot/internal/ui"
 	"ingot/internal/watchdog"
@@ -37,6 +39,8 @@ type buildFlags struct {
 	retry      int
 	retrySet   bool
 	report     string
+	// postProcess is the run whose artifacts are processed; empty for a build.
+	postProcess string
 }
 
 // maxRetries is what -retry says; nil when it is not given.
@@ -133,22 +137,53 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
+	return a.execute(ctx, execution{flags: f, dirs: d, screen: screen, steps: steps, template: path, plan: p, incomplete: bad, onError: onError, cache: cache})
+}
+
+// execution is a plan that is to be run.
+type execution struct {
+	flags    buildFlags
+	dirs     dirs
+	screen   *screen
+	steps    ladder
+	template string
+	plan     *plan.Plan
+	// incomplete says that some builds of the template could not be planned.
+	incomplete bool
+	onError    engine.OnError
+	cache      *engine.Cache
+	// finished are the artifacts that are processed again.
+	finished map[string]*outcome.Made
+}
+
+// execute runs a plan, and records what happens. The error says the exit code.
+func (a *app) execute(ctx context.Context, e execution) error {
+	f, d, screen, steps := e.flags, e.dirs, e.screen, e.steps
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
 	a.mentionLeftovers(d, screen)
-	run, err := a.openRun(ctx, d, path, func(id string) *watchdog.Watchdog {
+	run, err := a.openRun(ctx, d, e.template, func(id string) *watchdog.Watchdog {
 		return a.watchRun(d, id, f.noWatchdog, screen.warn)
 	})
 	if err != nil {
 		return err
 	}
 	screen.readTraceSettings()
-	screen.remember(d, f, run, path, bad)
-	res, err := engine.Run(steps.work, p, engine.Options{
+	screen.remember(d, f, run, e.template, e.incomplete)
+	outcomes := screen.outcomes()
+	res, err := engine.Run(steps.work, e.plan, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
-		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: onError, Force: f.force, Debug: f.debug,
+		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: e.onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
-		Explain: screen.explain, Cache: cache,
+		Explain: screen.explain, Cache: e.cache,
+		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished,
 	})
+	if closeErr := outcomes.Close(); closeErr != nil {
+		screen.warn(fmt.Sprintf("What this run made may not be remembered (%v).", closeErr))
+	}
 	if errors.As(err, new(errInterrupted)) {
 		err = exitError{exitFailure} // the second interrupt has been answered
 	}
@@ -157,8 +192,8 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	screen.trace(steps)
 	screen.forget()
 	// Nobody waited for the release of what a second interrupt has left.
-	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && onError == engine.Cleanup))
-	if code := exitCodeOf(res, bad, f.detailed); err == nil && code != exitOK {
+	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && e.onError == engine.Cleanup))
+	if code := exitCodeOf(res, e.incomplete, f.detailed); err == nil && code != exitOK {
 		err = exitError{code} // said already
 	}
 	return err

@@ -187,6 +187,7 @@ waits for.
 		a.fixCommand(),
 		a.hcl2UpgradeCommand(),
 		a.runsCommand(),
+		a.postProcessCommand(),
 		a.reapCommand(),
 		a.cacheCommand(),
 		a.completionCommand(root),

@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/engine"
 	"ingot/internal/history"
+	"ingot/internal/outcome"
 )
 
 // remember begins the history of the run, and removes that of old ones. A run
@@ -29,6 +30,14 @@ func (s *screen) remember(d dirs, f buildFlags, run *openRun, template string, i
 			s.warn(fmt.Sprintf("No report will be written, and no trace sent (%v).", err))
 		}
 	}
+}
+
+// outcomes is where what the builds make is remembered; nil when the run is not.
+func (s *screen) outcomes() *outcome.Book {
+	if s.recordedIn.run == "" || s.recordedIn.remove != nil {
+		return nil
+	}
+	return outcome.NewBook(s.recordedIn.OutcomesPath(s.recordedIn.run), s.secrets.Redact)
 }
 
 // recordPassing records the run for its report alone.
@@ -68,6 +77,9 @@ func (s *screen) recorded(cause error) {
 // values of variables may be secret, and are left out.
 func (f buildFlags) words() []string {
 	var out []string
+	if f.postProcess != "" {
+		out = append(out, "post-process "+f.postProcess)
+	}
 	for _, x := range []struct {
 		name   string
 		values []string

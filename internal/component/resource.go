@@ -43,6 +43,14 @@ type Lease interface {
 	Keep(ctx context.Context) error
 }
 
+// Prober is implemented by a Reaper that can tell whether resources of its kinds
+// are there. Of files and folders everybody can.
+type Prober interface {
+	// Probe returns a text that stays the same as long as the resource does, such
+	// as the ID of the image that a name stands for; "" when it is gone.
+	Probe(ctx context.Context, r Resource) (string, error)
+}
+
 // Reaper removes resources of some kinds, in the process that made them or
 // in a later one.
 type Reaper interface {

@@ -19,6 +19,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/journal"
+	"ingot/internal/outcome"
 	"ingot/internal/plan"
 	"ingot/internal/retry"
 )
@@ -37,6 +38,8 @@ type build struct {
 	leave bool
 	// cache is nil when the build is not cached.
 	cache *cached
+	// made says that later runs know of the artifact.
+	made bool
 }
 
 // runBuild runs one build, number n of the plan, and again when its retry block
@@ -118,10 +121,11 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, d
 		return res
 	}
 
-	artifact, err := b.make(ctx)
+	artifact, err := b.artifact(ctx)
 	if relErr := b.release(); relErr != nil {
 		err = errors.Join(err, relErr)
 	}
+	defer func() { b.rememberEnd(res) }()
 	if err != nil {
 		res.Err = err
 		if artifact != nil {
@@ -134,6 +138,27 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, d
 		res.Err = errors.Join(res.Err, relErr)
 	}
 	return res
+}
+
+// artifact is what the builder makes, or what it has made in an earlier run.
+func (b *build) artifact(ctx context.Context) (*component.Artifact, error) {
+	made := outcome.Made{Build: b.plan.Addr.String(), Run: b.o.RunID, Dir: b.o.Dir}
+	if from := b.o.Finished[made.Build]; from != nil {
+		maps.Copy(b.facts, from.Facts)
+		maps.Copy(b.facts, b.run.facts())
+		b.rt.Say("Taking the artifact of run " + from.Run + ": " + from.Artifact.Summary)
+		made = *from
+		b.remember(made)
+		return made.Artifact, nil
+	}
+	artifact, err := b.make(ctx)
+	if err != nil || artifact == nil {
+		return artifact, err
+	}
+	made.At, made.Artifact, made.Facts = b.o.Clock.Now(), artifact, b.facts
+	made.Marks = outcome.Mark(ctx, []*component.Artifact{artifact}, b.o.Dir, b.probe)
+	b.remember(made)
+	return artifact, nil
 }
 
 // bind plans a build again that uses artifacts of others, now that they exist.

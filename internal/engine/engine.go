@@ -17,6 +17,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/journal"
+	"ingot/internal/outcome"
 	"ingot/internal/plan"
 	"ingot/internal/retry"
 )
@@ -80,6 +81,15 @@ type Options struct {
 	// Cache is what -cache says; nil when machines are neither saved nor
 	// started from what was.
 	Cache *Cache
+	// Outcomes remembers what the builds make; nil for nobody. Dir is the working
+	// directory, which relative paths of artifacts start from, and Probe tells
+	// what their resources are.
+	Outcomes *outcome.Book
+	Dir      string
+	Probe    outcome.Prober
+	// Finished are artifacts that the builds begin with, by the name of the build:
+	// nothing is made then, and only the post-processors run.
+	Finished map[string]*outcome.Made
 	// Sensitive marks a text as secret.
 	Sensitive func(string)
 	// Release ends when the user does not want to wait for the release of

@@ -22,7 +22,10 @@ const (
 // Last is what stands for the newest run.
 const Last = "last"
 
-const suffix = ".jsonl"
+const (
+	suffix         = ".jsonl"
+	outcomesSuffix = ".outcomes"
+)
 
 // ErrNotFound means that no run of that name is remembered.
 var ErrNotFound = errors.New("no such run in the history")
@@ -34,6 +37,9 @@ type Store struct {
 
 // Path is the file of a run.
 func (s Store) Path(run string) string { return filepath.Join(s.Dir, run+suffix) }
+
+// OutcomesPath is the file beside it with what the builds of a run made.
+func (s Store) OutcomesPath(run string) string { return filepath.Join(s.Dir, run+outcomesSuffix) }
 
 func (s Store) create(run string) (*os.File, error) {
 	if uuid.Validate(run) != nil {
@@ -109,6 +115,24 @@ func (s Store) Prune(now time.Time, alive func(run string) bool) error {
 			continue
 		}
 		_ = os.Remove(s.Path(id))
+	}
+	return s.pruneOutcomes()
+}
+
+// pruneOutcomes removes the files beside those that are gone.
+func (s Store) pruneOutcomes() error {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("history: %w", err)
+	}
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), outcomesSuffix)
+		if !ok || uuid.Validate(id) != nil {
+			continue
+		}
+		if _, err := os.Lstat(s.Path(id)); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(filepath.Join(s.Dir, e.Name()))
+		}
 	}
 	return nil
 }

@@ -53,6 +53,20 @@ func (t Reapers) Reap(ctx context.Context, r component.Resource) error {
 	return nil
 }
 
+// Probe tells what a resource is now: a text that changes with it, "" when it is
+// gone. known is false when nobody here can tell.
+func (t Reapers) Probe(ctx context.Context, r component.Resource) (mark string, known bool, err error) {
+	p, ok := t[r.Kind].(component.Prober)
+	if !ok {
+		return "", false, nil
+	}
+	mark, err = p.Probe(ctx, r)
+	if err != nil {
+		return "", true, fmt.Errorf("look for %s %s: %w", r.Kind, describe(r), err)
+	}
+	return mark, true, nil
+}
+
 func describe(r component.Resource) string {
 	if r.ID != "" {
 		return r.ID

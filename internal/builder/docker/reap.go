@@ -46,6 +46,36 @@ func (p reaper) Reap(ctx context.Context, r component.Resource) error {
 	return fmt.Errorf("docker: cannot remove a %s", r.Kind)
 }
 
+// Probe implements component.Prober: a name can come to stand for another image.
+func (p reaper) Probe(ctx context.Context, r component.Resource) (string, error) {
+	endpoint, err := dockerengine.FromAttrs(r.Attrs, p.env)
+	if err != nil {
+		return "", err
+	}
+	engine, err := dockerengine.OpenEndpoint(endpoint, p.env)
+	if err != nil {
+		return "", err
+	}
+	defer engine.Close()
+	id := ""
+	if r.Kind == containerKind {
+		var found client.ContainerInspectResult
+		found, err = engine.ContainerInspect(ctx, r.ID, client.ContainerInspectOptions{})
+		id = found.Container.ID
+	} else {
+		var found client.ImageInspectResult
+		found, err = engine.ImageInspect(ctx, r.ID)
+		id = found.ID
+	}
+	if cerrdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", engine.Explain(ctx, "look for "+short(r.ID), err)
+	}
+	return id, nil
+}
+
 // reapContainer kills and removes a container with the volumes that were made
 // for it. Containers are created with their token as name.
 func reapContainer(ctx context.Context, engine *dockerengine.Engine, r component.Resource) error {
