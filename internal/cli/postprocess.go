@@ -211,6 +211,9 @@ func replacedBy(o *outcome.Outcome) string {
 	}
 	var now []string
 	for _, a := range o.Ended.Artifacts {
+		if a.ID == o.Artifact.ID && a.Summary == o.Artifact.Summary {
+			return "" // it was not replaced
+		}
 		now = append(now, a.Summary)
 	}
 	return fmt.Sprintf(". The run has ended with: %s. When a post-processor replaces what it works on, keep_input_artifact = true keeps it", strings.Join(now, "; "))

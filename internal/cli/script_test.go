@@ -373,6 +373,7 @@ var changing = []struct {
 }{
 	{regexp.MustCompile(`after \d+ \w+( \d+ \w+)*`), "after DURATION"},
 	{regexp.MustCompile(`/\S*/ingot-[0-9a-z]{26}/\d+-\d+/script-\d+`), "SCRIPT"},
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "RUN"},
 }
 
 // normalise FROM TO replaces what differs from run to run.

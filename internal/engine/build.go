@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -134,6 +135,9 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, d
 		return res
 	}
 	res.Artifacts, res.Err = b.postProcess(ctx, artifact)
+	if res.Err != nil && b.made && slices.Contains(res.Artifacts, artifact) {
+		b.rt.Say("What the builder made is kept. To run only the post-processors again: ingot post-process " + b.o.RunID)
+	}
 	if relErr := b.release(); relErr != nil {
 		res.Err = errors.Join(res.Err, relErr)
 	}

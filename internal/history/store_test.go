@@ -22,7 +22,7 @@ func fill(t *testing.T, s Store, n int) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Close(); err != nil {
+		if err := errors.Join(f.Close(), os.WriteFile(s.OutcomesPath(id), nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
@@ -64,6 +64,12 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 	}
 	if _, err := os.Stat(foreign); err != nil {
 		t.Error(err)
+	}
+	for _, id := range ids {
+		_, err := os.Stat(s.OutcomesPath(id))
+		if kept := slices.Contains(want, id); (err == nil) != kept {
+			t.Errorf("the file beside that of a run: %v, but the run is kept: %v", err, kept)
+		}
 	}
 }
 

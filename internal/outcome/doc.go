@@ -29,7 +29,6 @@ type Made struct {
 	At  time.Time
 	// Dir is what relative paths start from.
 	Dir string
-	// Artifact is nil when there is none by design.
 	Artifact *component.Artifact
 	// Facts are what post-processors see as build.*.
 	Facts map[string]cty.Value

@@ -51,6 +51,9 @@ func read(in io.Reader) ([]*Outcome, error) {
 		}
 		switch l.Type {
 		case madeLine:
+			if l.Artifact == nil {
+				continue
+			}
 			o := &Outcome{Made: l.made()}
 			if was := of[l.Build]; was != nil {
 				*was = *o // it was made again
