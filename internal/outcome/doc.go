@@ -28,7 +28,7 @@ type Made struct {
 	Run string
 	At  time.Time
 	// Dir is what relative paths start from.
-	Dir string
+	Dir      string
 	Artifact *component.Artifact
 	// Facts are what post-processors see as build.*.
 	Facts map[string]cty.Value
