@@ -191,7 +191,7 @@ func transportError(ctx context.Context, err error) error {
 
 // statusError gives an answer its class.
 func statusError(res *http.Response) error {
-	err := fmt.Errorf("the server answered %s", res.Status)
+	err := &StatusError{res.StatusCode, res.Status, res.Header}
 	switch code := res.StatusCode; {
 	case code == http.StatusTooManyRequests:
 		return retry.As(retry.Throttled, err)

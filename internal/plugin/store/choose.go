@@ -134,7 +134,7 @@ func (s *Store) check(ctx context.Context, b Binary, approve func(Binary) error)
 	if err != nil {
 		return nil, err
 	}
-	if err := agree(b, d); err != nil {
+	if err := Agree(b, d); err != nil {
 		return nil, err
 	}
 	return &Found{b, d}, nil

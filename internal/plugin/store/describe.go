@@ -131,8 +131,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// agree compares what a plugin says with the name of its file.
-func agree(b Binary, d Description) error {
+// Agree compares what a plugin says with the name of its file.
+func Agree(b Binary, d Description) error {
 	said, err := version.NewSemver(strings.TrimPrefix(d.Version, "v"))
 	if err != nil {
 		return fmt.Errorf("it says that its version is %q, which is none", d.Version)
