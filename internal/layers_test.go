@@ -24,9 +24,10 @@ var layers = []struct {
 	{"qmp", nil, "talking to a QEMU process knows no build"},
 	{"bootcmd", nil, "what is typed at a machine knows no machine"},
 	{"treecopy", nil, "archives know no transport"},
-	{"component/componenttest", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
-	{"component", []string{"addr", "diag", "retry", "gotmpl"}, "contracts do not depend on who keeps them"},
-	{"dockerengine", []string{"component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
+	{"ratelimit", []string{"retry", "failpoint"}, "pacing calls knows endpoints, not what is behind them"},
+	{"component/componenttest", []string{"ratelimit", "component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
+	{"component", []string{"addr", "diag", "retry", "ratelimit", "gotmpl"}, "contracts do not depend on who keeps them"},
+	{"dockerengine", []string{"ratelimit", "component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "hostproc"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"readiness", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the communicators that wait for machines"},
@@ -68,7 +69,7 @@ var layers = []struct {
 	{"plugin/lock", []string{"plugin/store", "template", "addr", "diag"}, "a lock file knows digests, not who compares them"},
 	{"plugin/store", []string{"addr", "hostproc"}, "what is installed is known without knowing who uses it"},
 	{"outcome", []string{"component", "stepcache", "addr", "diag", "retry", "gotmpl"}, "what was made is remembered as data; who uses it again is the engine's business"},
-	{"engine", []string{"plan", "journal", "outcome", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
+	{"engine", []string{"ratelimit", "plan", "journal", "outcome", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
 	{"report", []string{"history", "ui", "component", "addr"}, "a report shows what the history holds"},
@@ -76,12 +77,12 @@ var layers = []struct {
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
 	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},
 	{"testkit/netlab", []string{"component", "diag", "sshkey", "testkit"}, "networks with real SSH servers for tests of communicators"},
-	{"testkit", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
+	{"testkit", []string{"ratelimit", "component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "test tools know contracts only"},
 	{"cli", []string{""}, "the command line wires everything together"},
 }
 
 var (
-	componentLayer  = []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "sshfront", "staging", "galaxyfile", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
+	componentLayer  = []string{"component", "addr", "diag", "retry", "ratelimit", "gotmpl", "treecopy", "dockerengine", "localscript", "shellenv", "winguest", "outfile", "fileid", "media", "fileserver", "fetch", "sshkey", "sshfront", "staging", "galaxyfile", "readiness", "bootcmd", "qemuimg", "hostproc", "qmp"}
 	componentReason = "components know the contracts and their own SDK, never each other and never upward"
 )
 

@@ -18,7 +18,7 @@ import (
 	"ingot/internal/otlp"
 	"ingot/internal/outcome"
 	"ingot/internal/plan"
-	"ingot/internal/retry"
+	"ingot/internal/ratelimit"
 	"ingot/internal/ui"
 	"ingot/internal/watchdog"
 )
@@ -175,7 +175,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	outcomes := screen.outcomes()
 	res, err := engine.Run(steps.work, e.plan, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
-		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: retry.NewLimits(10),
+		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: ratelimit.New(component.SystemClock{}),
 		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: e.onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain, Cache: e.cache,

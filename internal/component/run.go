@@ -6,7 +6,7 @@ import (
 
 	"ingot/internal/addr"
 	"ingot/internal/gotmpl"
-	"ingot/internal/retry"
+	"ingot/internal/ratelimit"
 )
 
 // Run is what a component may use of the run that it is part of.
@@ -31,7 +31,8 @@ type Run struct {
 	// screenshot. They stay after the run. It need not exist yet.
 	ReportDir string
 	Clock     Clock
-	Limits    *retry.Limits
+	// Limits paces the calls to services; it is shared by all builds of the run.
+	Limits *ratelimit.Limits
 	// Force is -force: existing output may be replaced.
 	Force bool
 	// Debug is -debug.

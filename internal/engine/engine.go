@@ -19,7 +19,7 @@ import (
 	"ingot/internal/journal"
 	"ingot/internal/outcome"
 	"ingot/internal/plan"
-	"ingot/internal/retry"
+	"ingot/internal/ratelimit"
 )
 
 // OnError is what to do with a machine whose build failed.
@@ -58,7 +58,7 @@ type Options struct {
 	Dialers map[string]component.Dialer
 	Prompt  component.Prompter
 	Clock   component.Clock
-	Limits  *retry.Limits
+	Limits  *ratelimit.Limits
 	// Parallel is how many builds run at a time; less than 1 means all.
 	Parallel int
 	// MaxRetries, when it is not nil, is how often each build is made again,

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -84,6 +83,39 @@ func As(class Class, err error) error {
 	return classed{err, class}
 }
 
+// Delayed is implemented by errors that know how long the other side wants to be
+// left alone.
+type Delayed interface {
+	error
+	RetryAfter() time.Duration
+}
+
+type delayed struct {
+	error
+	after time.Duration
+}
+
+func (d delayed) RetryAfter() time.Duration { return d.after }
+func (d delayed) Unwrap() error             { return d.error }
+
+// After gives err a time before which it is not to be tried again; nil stays nil.
+func After(d time.Duration, err error) error {
+	if err == nil || d <= 0 {
+		return err
+	}
+	return delayed{err, d}
+}
+
+// AfterOf returns the time before which it is not to be tried again, 0 when err
+// does not say.
+func AfterOf(err error) time.Duration {
+	var d Delayed
+	if errors.As(err, &d) {
+		return d.RetryAfter()
+	}
+	return 0
+}
+
 // ClassOf returns the class of err: what it says itself, else what the
 // standard library's network and system errors imply, else Unclassified.
 func ClassOf(err error) Class {
@@ -129,7 +161,7 @@ type Sleeper interface {
 }
 
 // Do calls fn until it succeeds, fails for good, the attempts are used up or
-// ctx ends. It returns fn's last error; when ctx ended the wait, the cause is
+// ctx ends. An error that says when to try again (After) is waited for that long. It returns fn's last error; when ctx ended the wait, the cause is
 // joined to it.
 func Do(ctx context.Context, s Sleeper, p Policy, fn func(context.Context) error) error {
 	delays := backoff.NewExponentialBackOff()
@@ -152,44 +184,12 @@ func Do(ctx context.Context, s Sleeper, p Policy, fn func(context.Context) error
 		if err == nil || !retryable(err) || attempt == p.Attempts {
 			return err
 		}
-		d := delays.NextBackOff()
+		d := max(delays.NextBackOff(), AfterOf(err))
 		if p.Notify != nil {
 			p.Notify(err, attempt, d)
 		}
 		if stop := s.Sleep(ctx, d); stop != nil {
 			return errors.Join(err, stop)
 		}
-	}
-}
-
-// Limits hands out one concurrency limiter per endpoint, shared by all builds
-// of a run, so that parallel builds do not throttle each other. The zero
-// value is not usable; use NewLimits.
-type Limits struct {
-	mu    sync.Mutex
-	slots map[string]chan struct{} // guarded by mu
-	n     int
-}
-
-// NewLimits allows n calls at a time to each endpoint.
-func NewLimits(n int) *Limits {
-	return &Limits{slots: map[string]chan struct{}{}, n: max(n, 1)}
-}
-
-// Acquire waits for a free slot of the endpoint and returns the function
-// that gives it back. It fails only with ctx's cause.
-func (l *Limits) Acquire(ctx context.Context, endpoint string) (func(), error) {
-	l.mu.Lock()
-	slot, ok := l.slots[endpoint]
-	if !ok {
-		slot = make(chan struct{}, l.n)
-		l.slots[endpoint] = slot
-	}
-	l.mu.Unlock()
-	select {
-	case slot <- struct{}{}:
-		return func() { <-slot }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
 }

@@ -108,27 +108,19 @@ func TestInterruptedWaitKeepsBothErrors(t *testing.T) {
 	}
 }
 
-func TestLimitsAreSharedByEndpoint(t *testing.T) {
-	l := NewLimits(1)
-	release, err := l.Acquire(context.Background(), "a")
-	if err != nil {
-		t.Fatal(err)
+func TestWaitsAsLongAsTheOtherSideSays(t *testing.T) {
+	p := &pauses{}
+	calls := 0
+	err := Do(context.Background(), p, Policy{First: time.Millisecond, Max: time.Millisecond}, func(context.Context) error {
+		if calls++; calls > 2 {
+			return nil
+		}
+		return After(7*time.Second, As(Throttled, errors.New("slow down")))
+	})
+	if err != nil || len(p.slept) != 2 || p.slept[0] != 7*time.Second || p.slept[1] != 7*time.Second {
+		t.Errorf("slept %v, %v", p.slept, err)
 	}
-	other, err := l.Acquire(context.Background(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other()
-	ctx, cancel := context.WithCancelCause(context.Background())
-	cause := errors.New("enough")
-	cancel(cause)
-	if _, err := l.Acquire(ctx, "a"); !errors.Is(err, cause) {
-		t.Errorf("a taken slot was given: %v", err)
-	}
-	release()
-	if again, err := l.Acquire(context.Background(), "a"); err != nil {
-		t.Error(err)
-	} else {
-		again()
+	if After(time.Second, nil) != nil || AfterOf(errors.New("x")) != 0 {
+		t.Error("a time where there is no error, or in one that has none")
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/dockerengine"
 
-	"ingot/internal/retry"
+	"ingot/internal/ratelimit"
 	"ingot/internal/testkit/live"
 )
 
@@ -143,7 +143,7 @@ func newRigAt(t testing.TB, l live.Env, host string) *rig {
 	g.run = component.Run{
 		ID: "run", Build: addr.Build{Source: addr.Source{Type: "docker", Name: "test"}},
 		Journal: g.ledger, Events: g.events, WorkDir: t.TempDir(), Clock: component.SystemClock{},
-		Limits: retry.NewLimits(4), Sensitive: func(string) {},
+		Limits: ratelimit.New(component.SystemClock{}), Sensitive: func(string) {},
 	}
 	t.Cleanup(g.ledger.release)
 	return g

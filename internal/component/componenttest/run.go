@@ -11,7 +11,7 @@ import (
 	"ingot/internal/addr"
 	"ingot/internal/component"
 	"ingot/internal/gotmpl"
-	"ingot/internal/retry"
+	"ingot/internal/ratelimit"
 )
 
 // Events remembers the events of a run.
@@ -75,7 +75,7 @@ func NewRun(t testing.TB) (component.Run, *MemoryJournal, *Events) {
 		WorkDir:   t.TempDir(),
 		CacheDir:  t.TempDir(),
 		Clock:     component.SystemClock{},
-		Limits:    retry.NewLimits(4),
+		Limits:    ratelimit.New(component.SystemClock{}),
 		Template:  gotmpl.Vars{BuildName: "test", BuildType: "null", CoreVersion: "1.16.0", Start: time.Now()},
 		Sensitive: func(string) {},
 		AtEnd:     t.Cleanup,
