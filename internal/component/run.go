@@ -33,6 +33,10 @@ type Run struct {
 	Clock     Clock
 	// Limits paces the calls to services; it is shared by all builds of the run.
 	Limits *ratelimit.Limits
+	// Expires is when what the run has made is not needed any more, should it
+	// still be there: the label of resources for those who clean up without the
+	// run's journal. Zero is never.
+	Expires time.Time
 	// Force is -force: existing output may be replaced.
 	Force bool
 	// Debug is -debug.

@@ -180,9 +180,13 @@ func (b *build) bind(ctx context.Context, made plan.Made) error {
 
 func (b *build) makeRun(events component.Sink, dir string) component.Run {
 	o := b.o
+	var expires time.Time
+	if o.Lifetime > 0 {
+		expires = b.start.Add(o.Lifetime)
+	}
 	return component.Run{
 		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, Events: events, Prompt: o.Prompt,
-		WorkDir: dir, CacheDir: o.CacheDir, ReportDir: o.ReportDir, Clock: o.Clock, Limits: o.Limits,
+		WorkDir: dir, CacheDir: o.CacheDir, ReportDir: o.ReportDir, Clock: o.Clock, Limits: o.Limits, Expires: expires,
 		Force: o.Force, Debug: o.Debug, Template: b.plan.Template, Sensitive: o.Sensitive,
 		AtEnd: func(stop func()) {
 			b.endsMu.Lock()

@@ -66,6 +66,9 @@ type Options struct {
 	MaxRetries *int
 	// FailFast stops all builds when one has failed.
 	FailFast bool
+	// Lifetime is how long after its start what a run has made is needed at most;
+	// 0 is for ever. See component.Run.Expires.
+	Lifetime time.Duration
 	OnError  OnError
 	Force    bool
 	Debug    bool
