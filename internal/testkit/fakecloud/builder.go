@@ -50,10 +50,10 @@ type job struct {
 	Endpoint string   `cty:"endpoint"`
 	Zones    []string `cty:"zones"`
 
-	deps           Deps
-	client         *client
-	key, disk      string
-	instance       string
+	deps      Deps
+	client    *client
+	key, disk string
+	instance  string
 }
 
 // FactNames implements component.FactNames.
