@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"ingot/internal/outcome"
 	"ingot/internal/plan"
 	"ingot/internal/ratelimit"
+	"ingot/internal/stepcache"
 	"ingot/internal/ui"
 	"ingot/internal/watchdog"
 )
@@ -41,6 +43,9 @@ type buildFlags struct {
 	report     string
 	// postProcess is the run whose artifacts are processed; empty for a build.
 	postProcess string
+	// resume is the run to be taken up, and earlier what is known of it.
+	resume  string
+	earlier *history.Run
 }
 
 // maxRetries is what -retry says; nil when it is not given.
@@ -54,7 +59,7 @@ func (f buildFlags) maxRetries() *int {
 func (a *app) buildCommand() *cobra.Command {
 	var f buildFlags
 	c := &cobra.Command{
-		Use:   "build [flags] TEMPLATE",
+		Use:   "build [flags] TEMPLATE | -resume=RUN [TEMPLATE]",
 		Short: "Build the images that a template describes",
 		Long: `Builds every image that the template describes, several at a time. TEMPLATE is
 a folder with *.pkr.hcl files, one such file, or a legacy JSON template.
@@ -62,6 +67,11 @@ a folder with *.pkr.hcl files, one such file, or a legacy JSON template.
 Ctrl-C stops the builds and releases what they hold; a second one stops waiting
 for the release (a watchdog process does the rest); a third one ends at once. The
 watchdog also releases what a build holds that is killed.
+
+With -resume, goes on with a run that failed or was killed: with its flags and
+variables, in its folder, of the template as it now is. Builds that it has finished
+are not made again; the others go on from the newest machine that was saved (-cache)
+and that the template still leads to. A flag that is given now counts, and -var adds.
 
 The exit code is 0 when all builds have succeeded, else 1. With
 -detailed-exitcode a failure is one of:
@@ -71,13 +81,24 @@ The exit code is 0 when all builds have succeeded, else 1. With
   ingot build -on-error=ask -debug .
   ingot build -report=report.html .
   ingot build -cache -cache-explain .
+  ingot build -resume=last
   ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
-		Args: oneTemplate,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			f.retrySet = cmd.Flags().Changed("retry")
-			return a.build(cmd.Context(), f, args[0])
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.resume != "" && len(args) == 0 {
+				return nil
+			}
+			return oneTemplate(cmd, args)
 		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.buildOrResume(cmd, f, args) },
 	}
+	f.add(c)
+	c.Flags().StringVar(&f.resume, "resume", "", "go on with a `run` that failed or was killed: an id of 'ingot runs list', its first characters, or last")
+	_ = c.RegisterFlagCompletionFunc("resume", a.completeRuns) // fails only for a flag that there is not
+	return c
+}
+
+// add adds the flags that build and runs resume have in common.
+func (f *buildFlags) add(c *cobra.Command) {
 	f.register(c)
 	fl := c.Flags()
 	fl.BoolVar(&f.force, "force", false, "replace existing output and artifacts")
@@ -94,7 +115,6 @@ The exit code is 0 when all builds have succeeded, else 1. With
 	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
 	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also when builds fail")
 	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
-	return c
 }
 
 func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) {
@@ -164,6 +184,15 @@ func (a *app) execute(ctx context.Context, e execution) error {
 		return err
 	}
 	a.mentionLeftovers(d, screen)
+	if f.earlier == nil {
+		a.mentionKilled(d, screen, e.template)
+	}
+	secret, err := stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
+	if err != nil {
+		return err
+	}
+	inputs := inputsOf(steps.work, e.plan, secret)
+	again := screen.again(f, e.template, e.cache != nil, inputs)
 	run, err := a.openRun(ctx, d, e.template, func(id string) *watchdog.Watchdog {
 		return a.watchRun(d, id, f.noWatchdog, screen.warn)
 	})
@@ -171,7 +200,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 		return err
 	}
 	screen.readTraceSettings()
-	screen.remember(d, f, run, e.template, e.incomplete)
+	screen.remember(d, f, header(f, *run, e.template, e.incomplete, again))
 	outcomes := screen.outcomes()
 	res, err := engine.Run(steps.work, e.plan, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
@@ -180,6 +209,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain, Cache: e.cache,
 		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished,
+		Earlier: screen.earlierOf(f.earlier, e.plan, inputs),
 	})
 	if closeErr := outcomes.Close(); closeErr != nil {
 		screen.warn(fmt.Sprintf("What this run made may not be remembered (%v).", closeErr))
@@ -190,6 +220,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	screen.recorded(err)
 	screen.report(f.report)
 	screen.trace(steps)
+	screen.sayHowToGoOn(res)
 	screen.forget()
 	// Nobody waited for the release of what a second interrupt has left.
 	err = errors.Join(err, run.close(ctx, steps.release.Err() != nil && e.onError == engine.Cleanup))
@@ -280,6 +311,10 @@ type screen struct {
 	colors  ui.ColorMode
 	// record is the history of the run; nil for commands other than build.
 	record *history.Recorder
+	// secretVars are the variables that are sensitive.
+	secretVars map[string]bool
+	// obstacle says why the run cannot be taken up; "" when it can.
+	obstacle string
 	// recordedIn is where that is; without a run when it is nowhere.
 	recordedIn place
 	// traces says where a trace of the run goes.

@@ -15,18 +15,19 @@ import (
 
 // remember begins the history of the run, and removes that of old ones. A run
 // that cannot be remembered goes on all the same.
-func (s *screen) remember(d dirs, f buildFlags, run *openRun, template string, incomplete bool) {
+func (s *screen) remember(d dirs, f buildFlags, h history.Header) {
 	store := historyStore(d)
-	err := s.record.Begin(store, header(f, *run, template, incomplete), s.secrets.Redact)
+	err := s.record.Begin(store, h, s.secrets.Redact)
 	if err == nil {
-		s.recordedIn = place{Store: store, run: run.id}
+		s.recordedIn = place{Store: store, run: h.RunID}
+		s.obstacle = h.Obstacle(s.secrets.Redact)
 		err = store.Prune(time.Now(), isAlive(d))
 	}
 	if err != nil {
 		s.warn(fmt.Sprintf("This run will not be in the history (%v).", err))
 	}
 	if s.recordedIn.run == "" && (f.report != "" || s.traces.Endpoint != "") {
-		if err := s.recordPassing(f, *run, template, incomplete); err != nil {
+		if err := s.recordPassing(h); err != nil {
 			s.warn(fmt.Sprintf("No report will be written, and no trace sent (%v).", err))
 		}
 	}
@@ -41,26 +42,26 @@ func (s *screen) outcomes() *outcome.Book {
 }
 
 // recordPassing records the run for its report alone.
-func (s *screen) recordPassing(f buildFlags, run openRun, template string, incomplete bool) error {
-	at, err := passing(s.app.getenv("TMPDIR"), run.id)
+func (s *screen) recordPassing(h history.Header) error {
+	at, err := passing(s.app.getenv("TMPDIR"), h.RunID)
 	if err != nil {
 		return err
 	}
-	if err := s.record.Begin(at.Store, header(f, run, template, incomplete), s.secrets.Redact); err != nil {
+	if err := s.record.Begin(at.Store, h, s.secrets.Redact); err != nil {
 		return errors.Join(err, at.remove())
 	}
 	s.recordedIn = at
 	return nil
 }
 
-func header(f buildFlags, run openRun, template string, incomplete bool) history.Header {
+func header(f buildFlags, run openRun, template string, incomplete bool, again *history.Again) history.Header {
 	dir, err := os.Getwd()
 	if err != nil {
 		dir = "."
 	}
 	return history.Header{
 		RunID: run.id, Started: run.started.UTC(), Template: template, Dir: dir, Version: version,
-		Flags: f.words(), Incomplete: incomplete,
+		Flags: f.words(), Incomplete: incomplete, Again: again,
 	}
 }
 
@@ -80,6 +81,25 @@ func (f buildFlags) words() []string {
 	if f.postProcess != "" {
 		out = append(out, "post-process "+f.postProcess)
 	}
+	out = append(out, f.lasting()...)
+	for _, v := range f.vars {
+		name, _, _ := strings.Cut(v, "=")
+		out = append(out, "-var="+name)
+	}
+	out = append(out, setFlags([]boolFlag{{"debug", f.debug}, {"cache", f.cache.use && f.earlier == nil}, {"no-cache", f.cache.no}, {"cache-explain", f.cache.explain}})...)
+	if f.onError != string(engine.Cleanup) {
+		out = append(out, "-on-error="+f.onError)
+	}
+	if f.earlier != nil {
+		out = append(out, "-resume="+f.earlier.RunID)
+	}
+	return out
+}
+
+// lasting are the flags that also count when the run is taken up again, apart from
+// variables.
+func (f buildFlags) lasting() []string {
+	var out []string
 	for _, x := range []struct {
 		name   string
 		values []string
@@ -88,26 +108,29 @@ func (f buildFlags) words() []string {
 			out = append(out, "-"+x.name+"="+v)
 		}
 	}
-	for _, v := range f.vars {
-		name, _, _ := strings.Cut(v, "=")
-		out = append(out, "-var="+name)
-	}
-	for _, x := range []struct {
-		name string
-		set  bool
-	}{{"force", f.force}, {"debug", f.debug}, {"fail-fast", f.failFast}, {"cache", f.cache.use}, {"no-cache", f.cache.no}, {"cache-explain", f.cache.explain}} {
-		if x.set {
-			out = append(out, "-"+x.name)
-		}
-	}
-	if f.onError != string(engine.Cleanup) {
-		out = append(out, "-on-error="+f.onError)
+	out = append(out, setFlags([]boolFlag{{"force", f.force}, {"fail-fast", f.failFast}, {"cache-all", f.cache.all}})...)
+	if f.configType != "" {
+		out = append(out, "-config-type="+f.configType)
 	}
 	if f.parallel > 0 && !f.debug {
 		out = append(out, "-parallel-builds="+strconv.Itoa(f.parallel))
 	}
 	if f.retrySet {
 		out = append(out, "-retry="+strconv.Itoa(f.retry))
+	}
+	return out
+}
+
+type boolFlag struct {
+	name string
+	set  bool
+}
+
+func setFlags(list []boolFlag) (out []string) {
+	for _, x := range list {
+		if x.set {
+			out = append(out, "-"+x.name)
+		}
 	}
 	return out
 }

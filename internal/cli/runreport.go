@@ -107,7 +107,7 @@ func (s *screen) reportRefused(f buildFlags, template string, cause error) {
 	}
 	id, err := uuid.NewV7()
 	if err == nil {
-		err = s.recordPassing(f, openRun{id: id.String(), started: s.app.start}, template, true)
+		err = s.recordPassing(header(f, openRun{id: id.String(), started: s.app.start}, template, true, nil))
 	}
 	if err != nil {
 		s.warn(fmt.Sprintf("No report was written (%v).", err))

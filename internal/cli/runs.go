@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,14 +23,14 @@ func (a *app) runsCommand() *cobra.Command {
 		Short: "Show how earlier builds went",
 		Long: `Every 'ingot build' records what happens in it. 'list' shows the runs, 'show' the
 phases, steps, resources and artifacts of one, 'logs' what it printed, 'report'
-writes it all as a page for a browser. A RUN is the id that 'list' shows, its
+writes it all as a page for a browser, 'resume' goes on with one that failed. A RUN is the id that 'list' shows, its
 first characters, or 'last'. The newest 50 runs of the last 30 days are kept.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{errors.New("a command is missing: list, show, logs or report"), cmd}
+			return usageError{errors.New("a command is missing: list, show, logs, report or resume"), cmd}
 		},
 	}
-	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsLogsCommand(), a.runsReportCommand())
+	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsLogsCommand(), a.runsReportCommand(), a.runsResumeCommand())
 	return c
 }
 
@@ -39,8 +40,8 @@ func (a *app) runsListCommand() *cobra.Command {
 		Use:   "list [flags]",
 		Short: "List the runs that are remembered",
 		Long: `Lists the runs that are remembered, the newest first: id, when it began, how long
-it took, result (running, succeeded, failed, interrupted, killed), template and
-builds.`,
+it took, result (running, succeeded, failed, interrupted, killed), whether 'ingot
+build -resume' can go on with it, or which run has, template and builds.`,
 		Example: `  ingot runs list
   ingot runs list -json | jq -r 'select(.result == "failed").id'`,
 		Args: cobra.NoArgs,
@@ -71,6 +72,8 @@ type runLine struct {
 	Builds      []string `json:"builds"`
 	Failed      *int     `json:"failed,omitempty"`
 	Path        string   `json:"path"`
+	Resumable   bool     `json:"resumable"`
+	Resumes     string   `json:"resumes,omitempty"`
 }
 
 func (a *app) runsList(asJSON bool) error {
@@ -111,7 +114,10 @@ func (a *app) runsJSON(store history.Store, sums []history.Summary) error {
 		l := runLine{
 			ID: s.RunID, Started: s.Started.UTC().Format(time.RFC3339Nano), DurationMS: s.Took.Milliseconds(), Result: string(s.Result),
 			Interrupted: s.Interrupted, Template: s.Template, Dir: s.Dir, Version: s.Version,
-			Builds: append([]string{}, s.Builds...), Path: store.Path(s.RunID),
+			Builds: append([]string{}, s.Builds...), Path: store.Path(s.RunID), Resumable: s.CanResume(),
+		}
+		if s.Again != nil {
+			l.Resumes = s.Again.Resumes
 		}
 		if s.Failed >= 0 {
 			l.Failed = &s.Failed
@@ -126,12 +132,29 @@ func (a *app) runsJSON(store history.Store, sums []history.Summary) error {
 func (a *app) runsTable(sums []history.Summary) error {
 	short := shortIDs(sums)
 	w := tabwriter.NewWriter(a.streams.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tSTARTED\tTOOK\tRESULT\tTEMPLATE\tBUILDS")
+	fmt.Fprintln(w, "RUN\tSTARTED\tTOOK\tRESULT\tRESUME\tTEMPLATE\tBUILDS")
+	next := map[string]string{} // the newest run that has taken one up
+	for i, s := range slices.Backward(sums) {
+		if s.Again != nil && s.Again.Resumes != "" {
+			next[s.Again.Resumes] = short[i]
+		}
+	}
 	for i, s := range sums {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", short[i], s.Started.Local().Format(time.DateTime), ui.ShortDuration(s.Took),
-			s.Result, ui.Clean(s.Template), ui.Clean(buildsText(s)))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short[i], s.Started.Local().Format(time.DateTime), ui.ShortDuration(s.Took),
+			s.Result, resumeText(s, next[s.RunID]), ui.Clean(s.Template), ui.Clean(buildsText(s)))
 	}
 	return w.Flush()
+}
+
+// resumeText says whether a run can be taken up, and by which one it was.
+func resumeText(s history.Summary, by string) string {
+	switch {
+	case by != "":
+		return "by " + by
+	case s.CanResume():
+		return "yes"
+	}
+	return "-"
 }
 
 // buildsText names a few builds, and says how many failed.

@@ -72,6 +72,12 @@ func (t *runText) all() {
 	if r.Interrupted != "" {
 		t.line(1, "stopped   %s", r.Interrupted)
 	}
+	if r.Again != nil && r.Again.Resumes != "" {
+		t.line(1, "resumes   %s", r.Again.Resumes)
+	}
+	if r.CanResume() {
+		t.line(1, "to go on  ingot build -resume=%s", r.RunID)
+	}
 	if r.Damaged > 0 {
 		t.line(1, "damaged   %d %s of the record cannot be read", r.Damaged, plural(r.Damaged, "line", "lines"))
 	}
@@ -113,6 +119,12 @@ func stateText(r history.Result) string {
 
 func (t *runText) build(b *history.Build) {
 	switch {
+	case b.Earlier != "":
+		t.line(0, "%s  done: run %s has made it", b.ID, b.Earlier)
+		for _, a := range b.Artifacts {
+			t.artifact(a)
+		}
+		return
 	case !b.Started && b.Err != nil:
 		t.line(0, "%s  not started: %v", b.ID, b.Err)
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,9 @@ type templateFlags struct {
 	evaluateData   bool
 	// Accepted because scripts pass them; each says that it has no effect.
 	sequential, skipPrerelease, skipEnforcement bool
+	// began is the time that counts as the present; when it is zero, the program's
+	// start does. It is not a flag.
+	began time.Time
 }
 
 // register adds the flags. Those that are there only for old scripts are
@@ -92,7 +96,7 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 	in.EvaluateData = why.build || f.evaluateData
 	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
 	p, more := plan.Make(ctx, t, in)
-	s.sources = t.Sources
+	s.sources, s.secretVars = t.Sources, sensitiveVariables(t)
 	diags = append(diags, more...)
 	if !why.build || diags.HasErrors() {
 		diags = append(diags, outdated(t)...)
@@ -102,6 +106,28 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 		return nil, false, exitError{exitFailure}
 	}
 	return p, diags.HasErrors(), nil
+}
+
+// sensitiveVariables are the names of the variables that the template declares to be
+// sensitive.
+func sensitiveVariables(t *template.Template) map[string]bool {
+	out := map[string]bool{}
+	for _, v := range t.Variables {
+		out[v.Name] = v.Sensitive
+	}
+	if t.Legacy != nil {
+		maps.Copy(out, t.Legacy.Sensitive)
+	}
+	return out
+}
+
+func firstTime(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // outdated says what fix would repair in a legacy template.
@@ -146,7 +172,7 @@ func (a *app) loadBy(ctx context.Context, f templateFlags, secret func(string), 
 	return t, plan.Inputs{
 		Provider: builtins(), Vars: f.vars, VarFiles: f.varFiles, Environ: a.environ, WorkDir: cwd, Home: home,
 		FetchModule: a.fetchModule(secret),
-		Start:       a.start, CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
+		Start:       firstTime(f.began, a.start), CoreVersion: packerVersion, Only: f.only, Except: f.except, Secrets: secret,
 		Functions: funcs.Env{
 			Vault:      funcs.VaultFromEnv(os.LookupEnv),
 			Consul:     funcs.ConsulFromEnv(os.LookupEnv),

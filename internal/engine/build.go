@@ -37,8 +37,9 @@ type build struct {
 	ends   []func() // what AtEnd was given; guarded by endsMu
 	// leave is set when -on-error says that resources stay as they are.
 	leave bool
-	// cache is nil when the build is not cached.
-	cache *cached
+	// cache is nil when the build is not cached, and notCached may then say why.
+	cache     *cached
+	notCached string
 	// made says that later runs know of the artifact.
 	made bool
 }
@@ -107,6 +108,9 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, d
 		}
 		if b.leave && res.Err != nil {
 			res.Err = finalError{res.Err}
+		}
+		if res.Err != nil {
+			res.Saved = b.saved()
 		}
 		// What the machine stood on was in use until it was released.
 		if err := b.cache.close(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -45,6 +46,9 @@ type cached struct {
 	base *component.Checkpoint
 	// times are when the links were made, as far as they are.
 	times []time.Time
+	// saved is how many provisioners are done in what was saved last, or in what
+	// the machine was started from.
+	saved int
 	// off says that nothing more is saved.
 	off bool
 	// worth decides what is saved. awake says that a machine that is started from
@@ -63,7 +67,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 	}
 	job, ok := b.plan.Job.(component.Checkpointer)
 	if !ok {
-		b.uncached("The builder " + b.plan.Source.Type + " cannot save a machine between two provisioners.")
+		b.uncached(b.cannotSave())
 		return nil, nil
 	}
 	c := &cached{build: b, use: b.o.Cache, job: job, edited: -1}
@@ -73,7 +77,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		return nil, fmt.Errorf("step cache: %w", err)
 	}
 	if state.Volatile != "" {
-		b.uncached("What the machine is cannot be saved as a whole: " + state.Volatile + ".")
+		b.uncached("what the machine is cannot be saved as a whole: " + state.Volatile)
 		return nil, nil
 	}
 	first, why, err := c.begin(ctx, state)
@@ -81,7 +85,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		return nil, err
 	}
 	if why != "" {
-		b.uncached("What the machine is made of cannot be compared: " + why + ".")
+		b.uncached("what the machine is made of cannot be compared: " + why)
 		return nil, nil
 	}
 	c.awake = state.Awake
@@ -125,7 +129,12 @@ func (c *cached) study() error {
 }
 
 func (b *build) uncached(why string) {
-	b.rt.Emit(component.Warning{Summary: "The step cache is not used for this build", Detail: why})
+	b.notCached = why
+	summary := "The step cache is not used for this build"
+	if b.o.Earlier != nil {
+		summary = "This build starts from the beginning"
+	}
+	b.rt.Emit(component.Warning{Summary: summary, Detail: strings.ToUpper(why[:1]) + why[1:] + "."})
 }
 
 // begin is the chain of the machine before its first provisioner.
@@ -230,6 +239,9 @@ func (c *cached) boot(ctx context.Context) (component.Machine, error) {
 				return nil, err
 			}
 		}
+		if err := c.tellResumed(); err != nil {
+			return nil, err
+		}
 		c.worth.since = c.o.Clock.Now()
 		if c.held == nil {
 			return c.plan.Job.Boot(ctx, c.rt)
@@ -278,7 +290,7 @@ func (c *cached) find(ctx context.Context) error {
 			}
 			continue
 		}
-		c.from, c.base = i, &held.Checkpoint
+		c.from, c.saved, c.base = i, i, &held.Checkpoint
 		c.times = slices.Clone(held.Entry.Times)
 		return nil
 	}
@@ -288,7 +300,7 @@ func (c *cached) find(ctx context.Context) error {
 // forget removes an entry that is in use by this build and cannot be used.
 func (c *cached) forget(ctx context.Context, e stepcache.Entry) error {
 	err := c.close()
-	c.from, c.base = 0, nil
+	c.from, c.saved, c.base = 0, 0, nil
 	if dropErr := c.use.Store.Drop(ctx, e); dropErr != nil && !errors.Is(dropErr, stepcache.ErrInUse) {
 		err = errors.Join(err, dropErr)
 	}
@@ -319,17 +331,23 @@ func nth(s *plan.Step) string {
 // skips reports whether provisioner i is done already.
 func (c *cached) skips(i int) bool { return c != nil && i < c.from }
 
-// explain says for each provisioner whether its result is used again.
-func (c *cached) explain() error {
+// entries are what is in the store, and by their keys what of that can be used.
+func (c *cached) entries() ([]stepcache.Entry, map[string]stepcache.Entry, error) {
 	entries, err := c.use.Store.List()
-	if err != nil {
-		return err
-	}
 	known := map[string]stepcache.Entry{}
 	for _, e := range entries {
 		if e.Damage == "" {
 			known[e.Key()] = e
 		}
+	}
+	return entries, known, err
+}
+
+// explain says for each provisioner whether its result is used again.
+func (c *cached) explain() error {
+	entries, known, err := c.entries()
+	if err != nil {
+		return err
 	}
 	missed := ""
 	for i, step := range c.plan.Provisioners {
@@ -401,7 +419,9 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 	if !c.wanted(i) {
 		return nil
 	}
-	if err := c.store(ctx, c.chains[i+1], saver); err != nil {
+	if err := c.store(ctx, c.chains[i+1], saver); err == nil {
+		c.saved = i + 1
+	} else {
 		c.off = true
 		if cause := context.Cause(ctx); cause != nil {
 			return cause

@@ -93,6 +93,8 @@ type Options struct {
 	// Finished are artifacts that the builds begin with, by the name of the build:
 	// nothing is made then, and only the post-processors run.
 	Finished map[string]*outcome.Made
+	// Earlier is the run that is taken up again; nil when none is.
+	Earlier *Earlier
 	// Sensitive marks a text as secret.
 	Sensitive func(string)
 	// Release ends when the user does not want to wait for the release of
@@ -117,6 +119,11 @@ type BuildResult struct {
 	Artifacts []*component.Artifact
 	Err       error
 	Duration  time.Duration
+	// Earlier is the run that has made the artifacts when it was not this one.
+	Earlier string
+	// Saved says from where the build can be taken up, when it was begun and
+	// has failed.
+	Saved Saved
 }
 
 // Failed counts the builds that did not succeed.

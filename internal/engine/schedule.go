@@ -87,6 +87,7 @@ func (s *schedule) runAll(ctx context.Context) []BuildResult {
 	defer s.stop(nil)
 	remind, stop := s.reminders(ctx)
 	defer stop()
+	s.takeUp()
 	interrupted := ctx.Done()
 	for {
 		if ctx.Err() != nil {
@@ -106,6 +107,22 @@ func (s *schedule) runAll(ctx context.Context) []BuildResult {
 			s.remind()
 		case <-interrupted:
 		}
+	}
+}
+
+// takeUp ends the builds that an earlier run has finished.
+func (s *schedule) takeUp() {
+	if s.o.Earlier == nil {
+		return
+	}
+	for i, b := range s.builds {
+		done, ok := s.o.Earlier.Done[b.Addr]
+		if !ok {
+			continue
+		}
+		s.results[i] = BuildResult{Addr: b.Addr, Artifacts: done.Artifacts, Earlier: done.Run}
+		s.sink(component.Origin{Build: b.Addr}).Emit(component.BuildEnded{Artifacts: done.Artifacts, Earlier: done.Run})
+		s.end(i)
 	}
 }
 

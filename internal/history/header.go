@@ -35,13 +35,19 @@ type Header struct {
 	Flags []string `json:"flags,omitempty"`
 	// Incomplete says that some builds of the template could not be planned.
 	Incomplete bool `json:"incomplete,omitempty"`
+	// Again is nil of a run that an older version recorded.
+	Again *Again `json:"again,omitempty"`
 }
 
 const headerType = "history"
 
 // masked returns a copy whose texts went through redact.
 func (h Header) masked(redact func(string) string) Header {
+	template, dir := h.Template, h.Dir
 	h.Template, h.Dir, h.Version = redact(h.Template), redact(h.Dir), redact(h.Version)
+	if h.Again = h.Again.masked(redact); h.Again != nil && (h.Template != template || h.Dir != dir) {
+		h.Again.Obstacle = "the path of its template has a secret in it, which is not recorded"
+	}
 	flags := make([]string, len(h.Flags))
 	for i, f := range h.Flags {
 		flags[i] = redact(f)

@@ -516,3 +516,22 @@ func (b *builder) finish(alive bool) *Run {
 	}
 	return r
 }
+
+// StepsDone is how many of the provisioners of a build were done in the end, from the
+// first one on.
+func (b *Build) StepsDone() int {
+	n := 0
+	for _, p := range b.Phases {
+		if p.Name != string(component.PhaseProvision) {
+			continue
+		}
+		n = 0 // a build that was made again has begun from the first one
+		for _, s := range p.Steps {
+			if s.Kind != addr.Provisioner || !s.Ended || s.Err != nil && !s.Tolerated {
+				break
+			}
+			n = s.Index + 1
+		}
+	}
+	return n
+}
