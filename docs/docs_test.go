@@ -67,6 +67,7 @@ var commands = []string{
 	"runs show",
 	"runs logs",
 	"runs report",
+	"runs resume",
 	"version",
 	"completion",
 }

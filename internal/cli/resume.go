@@ -379,18 +379,7 @@ func (s *screen) sayHowToGoOn(res engine.Result) {
 	if s.json != nil || s.machine != nil || s.recordedIn.run == "" || s.recordedIn.remove != nil {
 		return
 	}
-	var lines []string
-	failed := 0
-	for _, b := range res.Builds {
-		if b.Err == nil {
-			continue
-		}
-		failed++
-		if text := goesOn(b); text != "" {
-			lines = append(lines, text)
-		}
-	}
-	if failed == 0 && res.Interrupted == nil {
+	if res.Failed() == 0 && res.Interrupted == nil {
 		return
 	}
 	if why := s.obstacle; why != "" {
@@ -398,27 +387,47 @@ func (s *screen) sayHowToGoOn(res engine.Result) {
 		return
 	}
 	text := "\nTo go on: ingot build -resume=" + s.recordedIn.run
-	const most = 5
-	if n := len(lines); n > most {
-		lines = append(lines[:most:most], fmt.Sprintf("and %d more", n-most))
-	}
-	for _, l := range lines {
-		text += "\n  " + l
-	}
-	s.notice(text)
+	s.notice(text + "\n" + strings.Join(goesOn(res.Builds), "\n"))
 }
 
-// goesOn says from where a build can be taken up; "" when it was not begun.
-func goesOn(b engine.BuildResult) string {
-	switch {
-	case b.Saved == engine.Saved{}:
-		return ""
-	case b.Saved.Steps > 0:
-		return fmt.Sprintf("%s goes on after provisioner %d of %d", b.Addr, b.Saved.Steps, b.Saved.Of)
-	case b.Saved.Why != "":
-		return fmt.Sprintf("%s starts from the beginning: %s", b.Addr, b.Saved.Why)
+// goesOn says from where the builds that failed can be taken up, in a line for all of
+// which the same is to be said. Those that were not begun are not among them.
+func goesOn(builds []engine.BuildResult) []string {
+	var order []engine.Saved
+	names := map[engine.Saved][]string{}
+	for _, b := range builds {
+		where := b.Saved
+		if b.Err == nil || where == (engine.Saved{}) {
+			continue
+		}
+		if where.Steps == 0 {
+			where.Of = 0
+		}
+		if names[where] == nil {
+			order = append(order, where)
+		}
+		names[where] = append(names[where], b.Addr.String())
 	}
-	return fmt.Sprintf("%s starts from the beginning", b.Addr)
+	var lines []string
+	for _, where := range order {
+		who := names[where]
+		const most = 3
+		verb := map[bool][2]string{true: {"starts", "goes"}, false: {"start", "go"}}[len(who) == 1]
+		if n := len(who); n > most {
+			who = append(who[:most:most], fmt.Sprintf("%d more", n-most))
+		}
+		line := "  " + strings.Join(who, ", ")
+		switch {
+		case where.Steps > 0:
+			line += fmt.Sprintf(" %s on after provisioner %d of %d", verb[1], where.Steps, where.Of)
+		case where.Why != "":
+			line += fmt.Sprintf(" %s from the beginning: %s", verb[0], where.Why)
+		default:
+			line += fmt.Sprintf(" %s from the beginning", verb[0])
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // mentionKilled says once that the last build of a template was killed.
