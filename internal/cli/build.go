@@ -193,6 +193,14 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	}
 	inputs := inputsOf(steps.work, e.plan, secret)
 	again := screen.again(f, e.template, e.cache != nil, inputs)
+	var earlier *engine.Earlier
+	if f.earlier != nil {
+		was, err := screen.pick(steps.work, d, f.earlier, e.plan, inputs)
+		if err != nil {
+			return err
+		}
+		earlier, e.finished = was.earlier, was.finished
+	}
 	run, err := a.openRun(ctx, d, e.template, func(id string) *watchdog.Watchdog {
 		return a.watchRun(d, id, f.noWatchdog, screen.warn)
 	})
@@ -209,7 +217,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain, Cache: e.cache,
 		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished,
-		Earlier: screen.earlierOf(f.earlier, e.plan, inputs),
+		Earlier: earlier,
 	})
 	if closeErr := outcomes.Close(); closeErr != nil {
 		screen.warn(fmt.Sprintf("What this run made may not be remembered (%v).", closeErr))

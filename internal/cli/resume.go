@@ -15,6 +15,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/engine"
 	"ingot/internal/history"
+	"ingot/internal/outcome"
 	"ingot/internal/plan"
 	"ingot/internal/stepcache"
 )
@@ -259,75 +260,143 @@ func inputsOf(ctx context.Context, p *plan.Plan, secret stepcache.Secret) map[st
 	return out
 }
 
-// earlierOf works out what of an earlier run is done, and says which builds that it
-// finished have to be made again, and why.
-func (s *screen) earlierOf(run *history.Run, p *plan.Plan, inputs map[string][]history.Input) *engine.Earlier {
-	if run == nil {
-		return nil
+// past is what there is of a run that is taken up.
+type past struct {
+	*screen
+	ctx      context.Context
+	run      *history.Run
+	builds   map[string]*history.Build
+	outcomes map[string]*outcome.Outcome
+	// inputs are those of the builds as they are now.
+	inputs map[string][]history.Input
+	plan   map[addr.Build]*plan.Build
+	looked map[addr.Build]bool
+
+	earlier  *engine.Earlier
+	finished map[string]*outcome.Made
+}
+
+// pick works out what of an earlier run is done: builds that are not made again, and
+// artifacts of which only the post-processors failed. It says which builds of what
+// was made have to be made again, and why.
+func (s *screen) pick(ctx context.Context, d dirs, run *history.Run, p *plan.Plan, inputs map[string][]history.Input) (*past, error) {
+	made, err := outcome.Read(historyStore(d).OutcomesPath(run.RunID))
+	if err != nil {
+		return nil, err
 	}
-	e := &engine.Earlier{Run: run.RunID, Cached: run.Again.Cached, Done: map[addr.Build]engine.Finished{}, Steps: map[addr.Build]int{}}
-	past := map[string]*history.Build{}
-	for _, b := range run.Builds {
-		past[b.ID] = b
+	b := &past{
+		screen: s, ctx: ctx, run: run, inputs: inputs, builds: map[string]*history.Build{}, outcomes: map[string]*outcome.Outcome{},
+		plan: map[addr.Build]*plan.Build{}, looked: map[addr.Build]bool{}, finished: map[string]*outcome.Made{},
+		earlier: &engine.Earlier{Run: run.RunID, Cached: run.Again.Cached, Done: map[addr.Build]engine.Finished{}, Steps: map[addr.Build]int{}},
 	}
-	looked := map[addr.Build]bool{}
-	builds := map[addr.Build]*plan.Build{}
-	for _, b := range p.Builds {
-		builds[b.Addr] = b
+	for _, old := range run.Builds {
+		b.builds[old.ID] = old
 	}
-	// look is called for what a build needs before the build itself.
-	var look func(b *plan.Build)
-	look = func(b *plan.Build) {
-		if looked[b.Addr] {
-			return
-		}
-		looked[b.Addr] = true
-		old := past[b.Addr.String()]
-		var again []string
-		for _, need := range b.Needs {
-			look(builds[need])
-			if _, done := e.Done[need]; !done {
-				again = append(again, need.String())
-			}
-		}
-		if old == nil || !old.Ended || old.Err != nil {
-			if old != nil && old.Started {
-				e.Steps[b.Addr] = old.StepsDone()
-			}
-			return
-		}
-		why := ""
-		name := b.Addr.String()
-		switch changed := comparison(run.Again.Inputs[name], inputs[name]); {
-		case len(again) > 0:
-			why = "it uses the artifact of " + strings.Join(again, " and of ") + ", which is made again"
-		case changed != "":
-			why = changed
-		default:
-			why = artifactsGone(old.Artifacts)
-		}
-		if why != "" {
-			s.notice(fmt.Sprintf("Run %s has finished %s, but it is made again: %s.", run.RunID, name, why))
-			e.Steps[b.Addr] = old.StepsDone()
-			return
-		}
-		e.Done[b.Addr] = engine.Finished{Run: firstOf(old.Earlier, run.RunID), Artifacts: old.Artifacts}
+	for _, o := range made {
+		b.outcomes[o.Build] = o
 	}
-	for _, b := range p.Builds {
-		look(b)
+	for _, build := range p.Builds {
+		b.plan[build.Addr] = build
 	}
-	return e
+	for _, build := range p.Builds {
+		b.look(build)
+	}
+	return b, nil
+}
+
+// look decides what becomes of a build, after those that it needs.
+func (b *past) look(build *plan.Build) {
+	name := build.Addr.String()
+	old := b.builds[name]
+	if b.looked[build.Addr] {
+		return
+	}
+	b.looked[build.Addr] = true
+	var anew []string
+	for _, need := range build.Needs {
+		b.look(b.plan[need])
+		if _, done := b.earlier.Done[need]; !done {
+			anew = append(anew, need.String())
+		}
+	}
+	if old == nil || !old.Started && old.Earlier == "" {
+		return
+	}
+	o := b.outcomes[name]
+	done := old.Ended && old.Err == nil
+	if !done && o == nil {
+		b.earlier.Steps[build.Addr] = old.StepsDone()
+		return
+	}
+	why := ""
+	switch {
+	case len(anew) > 0:
+		why = "it uses the artifact of " + strings.Join(anew, " and of ") + ", which is made again"
+	default:
+		before, now := b.run.Again.Inputs[name], b.inputs[name]
+		why = comparison(before, now, !done)
+		if done && why != "" && o != nil && comparison(before, now, true) == "" {
+			done, why = false, "" // only post-processors are others
+		}
+	}
+	if why == "" {
+		why = b.missing(old, o, done)
+	}
+	switch {
+	case why != "":
+		b.notice(fmt.Sprintf("Run %s has made %s, but it is made again: %s.", b.run.RunID, name, why))
+		b.earlier.Steps[build.Addr] = old.StepsDone()
+	case done:
+		f := engine.Finished{Run: firstOf(old.Earlier, b.run.RunID), Artifacts: old.Artifacts}
+		if o != nil && o.Ended != nil {
+			f.Artifacts = o.Ended.Artifacts
+		}
+		b.earlier.Done[build.Addr] = f
+	default:
+		b.finished[name] = &o.Made
+	}
+}
+
+// missing says what of the artifacts of a build is not there any more, or cannot be
+// told; "" when all is there.
+func (b *past) missing(old *history.Build, o *outcome.Outcome, done bool) string {
+	list, marks, dir := old.Artifacts, outcome.Marks(nil), b.run.Dir
+	if o != nil {
+		list, marks, dir = []*component.Artifact{o.Artifact}, o.Marks, o.Dir
+		if done && o.Ended != nil {
+			list, marks = o.Ended.Artifacts, o.Ended.Marks
+		}
+	}
+	for _, a := range list {
+		if a == nil {
+			continue
+		}
+		if masked(a) {
+			return "its artifact has a secret in its name, which is not recorded"
+		}
+		wrong, err := outcome.Missing(b.ctx, a, dir, marks, b.app.reapers().Probe)
+		if err != nil {
+			wrong = err.Error()
+		}
+		if wrong != "" {
+			return wrong
+		}
+	}
+	return ""
 }
 
 // comparison says what is different in the inputs of a build, "" when nothing is.
-func comparison(before, now []history.Input) string {
+// Those of the post-processors can be left out.
+func comparison(before, now []history.Input, withoutPost bool) string {
 	if len(before) == 0 || len(now) == 0 {
 		return "what it depends on could not be read"
 	}
 	parts := func(list []history.Input) []stepcache.Part {
-		out := make([]stepcache.Part, len(list))
-		for i, in := range list {
-			out[i] = stepcache.Part(in)
+		var out []stepcache.Part
+		for _, in := range list {
+			if !withoutPost || !strings.Contains(in.Name, " of "+addr.PostProcessor.String()+" ") {
+				out = append(out, stepcache.Part(in))
+			}
 		}
 		return out
 	}
@@ -337,29 +406,6 @@ func comparison(before, now []history.Input) string {
 		changed = append(changed[:most:most], fmt.Sprintf("and %d more", n-most))
 	}
 	return strings.Join(changed, ", ")
-}
-
-// artifactsGone says what is not there any more of the files of artifacts, or cannot
-// be told; "" when all is there.
-func artifactsGone(list []*component.Artifact) string {
-	for _, a := range list {
-		if a == nil {
-			continue
-		}
-		if masked(a) {
-			return "its artifact has a secret in its name, which is not recorded"
-		}
-		for _, f := range a.Files {
-			info, err := os.Stat(f.Path)
-			switch {
-			case err != nil:
-				return "its file " + f.Path + " is not there"
-			case info.Mode().IsRegular() && f.Size > 0 && info.Size() != f.Size:
-				return "its file " + f.Path + " has another size"
-			}
-		}
-	}
-	return ""
 }
 
 // masked reports whether a secret was left out of what leads to an artifact.
@@ -400,7 +446,7 @@ func goesOn(builds []engine.BuildResult) []string {
 		if b.Err == nil || where == (engine.Saved{}) {
 			continue
 		}
-		if where.Steps == 0 {
+		if where.Steps == 0 || where.Made {
 			where.Of = 0
 		}
 		if names[where] == nil {
@@ -418,6 +464,8 @@ func goesOn(builds []engine.BuildResult) []string {
 		}
 		line := "  " + strings.Join(who, ", ")
 		switch {
+		case where.Made:
+			line += fmt.Sprintf(" %s on with the post-processors", verb[1])
 		case where.Steps > 0:
 			line += fmt.Sprintf(" %s on after provisioner %d of %d", verb[1], where.Steps, where.Of)
 		case where.Why != "":

@@ -46,6 +46,9 @@ type cached struct {
 	base *component.Checkpoint
 	// times are when the links were made, as far as they are.
 	times []time.Time
+	// done is how many provisioners are done in the machine, as far as they can
+	// be cached.
+	done int
 	// saved is how many provisioners are done in what was saved last, or in what
 	// the machine was started from.
 	saved int
@@ -415,7 +418,7 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 		})
 		return nil
 	}
-	c.times = append(c.times, c.o.Clock.Now().UTC())
+	c.times, c.done = append(c.times, c.o.Clock.Now().UTC()), i+1
 	if !c.wanted(i) {
 		return nil
 	}

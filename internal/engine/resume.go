@@ -32,6 +32,8 @@ type Saved struct {
 	// Steps is how many of its provisioners are done in the machine that was saved
 	// last, and Of how many there are.
 	Steps, Of int
+	// Made says that the artifact is there, and only post-processors are to run.
+	Made bool
 	// Why says why none is saved, as a clause; "" when there is nothing to explain.
 	Why string
 }
@@ -41,10 +43,16 @@ func (b *build) saved() Saved {
 	s := Saved{Of: len(b.plan.Provisioners)}
 	_, able := b.plan.Job.(component.Checkpointer)
 	switch {
+	case b.made:
+		s.Made = true
 	case b.cache != nil:
 		s.Steps = b.cache.saved
-		if b.cache.stop != "" && len(b.cache.chains) == 1 {
-			s.Why = nth(b.plan.Provisioners[0]) + " cannot be cached: " + b.cache.stop
+		switch c := b.cache; {
+		case s.Steps > 0 || c.done == 0:
+		case c.stop != "" && len(c.chains) == 1:
+			s.Why = nth(b.plan.Provisioners[0]) + " cannot be cached: " + c.stop
+		case !c.off:
+			s.Why = "what it had done took less time than saving it (-cache-all saves it all the same)"
 		}
 	case !able:
 		s.Why = b.cannotSave()
