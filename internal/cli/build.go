@@ -207,6 +207,10 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	if err != nil {
 		return err
 	}
+	// Scripts and plugins know the run by this name.
+	if err := os.Setenv("PACKER_RUN_UUID", run.id); err != nil {
+		return errors.Join(err, run.close(ctx, false))
+	}
 	screen.readTraceSettings()
 	screen.remember(d, f, header(f, *run, e.template, e.incomplete, again))
 	outcomes := screen.outcomes()
@@ -264,8 +268,7 @@ func (a *app) openRun(ctx context.Context, d dirs, template string, watch func(i
 		return nil, errors.Join(err, r.dismiss())
 	}
 	r.ledger = journal.NewLedger(r.log, a.reapers(), component.SystemClock{})
-	// Scripts and plugins know the run by this name.
-	return r, os.Setenv("PACKER_RUN_UUID", r.id)
+	return r, nil
 }
 
 // close ends the journal; when nothing is left open it goes away. What is left of

@@ -68,6 +68,9 @@ func Main(args []string, streams Streams) int {
 	}
 	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
 	root := a.rootCommand(filepath.Base(args[0]))
+	if isPlugin(args[0]) {
+		return a.report(root, a.servePlugin(context.Background(), args[1:]))
+	}
 	line := normaliseFlags(root, args[1:])
 	line, a.machineReadable = takeFlag(line, "--machine-readable")
 	if len(line) == 0 {
@@ -189,6 +192,7 @@ waits for.
 		a.runsCommand(),
 		a.postProcessCommand(),
 		a.reapCommand(),
+		a.pluginCommand(),
 		a.cacheCommand(),
 		a.completionCommand(root),
 	} {

@@ -29,7 +29,12 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == oci.SandboxArg {
 		os.Exit(Main(os.Args, OSStreams()))
 	}
+	// Plugins are copies of the program under a name of their own.
+	if isPlugin(os.Args[0]) {
+		os.Exit(Main(os.Args, OSStreams()))
+	}
 	testscript.Main(m, map[string]func(){
+		"packer-plugin-ingot": func() { os.Exit(Main(os.Args, OSStreams())) },
 		"ingot":  func() { os.Exit(Main(os.Args, OSStreams())) },
 		"packer": func() { os.Exit(Main(append([]string{"packer"}, os.Args[1:]...), OSStreams())) },
 	})

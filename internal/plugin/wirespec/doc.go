@@ -71,7 +71,7 @@ func (e Encoding) EncodeSchema(s component.Schema) ([]byte, error) {
 		return nil, fmt.Errorf("encode %s schema: %w", e, err)
 	}
 	if e == Gob {
-		return encodeGob(s)
+		return encodeGob(s), nil
 	}
 	return encodeProtobuf(s), nil
 }

@@ -1,10 +1,7 @@
 package wirespec
 
 import (
-	"bytes"
-	"encoding/gob"
 	"fmt"
-	"sync"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -178,112 +175,4 @@ func gobTupleType(fields gobStruct, depth int) (cty.Type, error) {
 		types[i] = t
 	}
 	return cty.Tuple(types), nil
-}
-
-// The types that follow are written by encoding/gob; the names of their fields
-// and the names under which they are registered are what a reader knows them by.
-
-type (
-	sentAttr struct {
-		Name     string
-		Type     sentType
-		Required bool
-	}
-	sentBlock struct {
-		TypeName string
-		Nested   any
-		Required bool
-	}
-	sentBlockList struct {
-		TypeName           string
-		Nested             any
-		MinItems, MaxItems int
-	}
-	sentObject map[string]any
-
-	sentPrimitive  struct{ Kind byte }
-	sentList       struct{ ElementTypeT sentType }
-	sentMap        struct{ ElementTypeT sentType }
-	sentObjectType struct {
-		AttrTypes    map[string]sentType
-		AttrOptional map[string]struct{}
-	}
-)
-
-// sentType is a cty.Type, which encodes itself as a stream of its own.
-type sentType struct{ t cty.Type }
-
-// GobEncode implements gob.GobEncoder.
-func (s sentType) GobEncode() ([]byte, error) {
-	impl, err := s.impl()
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	err = gob.NewEncoder(&out).Encode(struct {
-		Version int
-		Impl    any
-	}{0, impl})
-	return out.Bytes(), err
-}
-
-func (s sentType) impl() (any, error) {
-	switch t := s.t; {
-	case t == cty.String:
-		return sentPrimitive{'S'}, nil
-	case t == cty.Number:
-		return sentPrimitive{'N'}, nil
-	case t == cty.Bool:
-		return sentPrimitive{'B'}, nil
-	case t.IsListType():
-		return sentList{sentType{t.ElementType()}}, nil
-	case t.IsMapType():
-		return sentMap{sentType{t.ElementType()}}, nil
-	case t.IsObjectType():
-		attrs := make(map[string]sentType, len(t.AttributeTypes()))
-		for name, at := range t.AttributeTypes() {
-			attrs[name] = sentType{at}
-		}
-		return sentObjectType{AttrTypes: attrs}, nil
-	}
-	return nil, fmt.Errorf("the type %s cannot be sent", s.t.FriendlyName())
-}
-
-// registerGob makes the names known to encoding/gob, which has one table of
-// them for the whole process.
-var registerGob = sync.OnceFunc(func() {
-	gob.RegisterName(gobAttr, new(sentAttr))
-	gob.RegisterName(gobBlock, new(sentBlock))
-	gob.RegisterName(gobBlockList, new(sentBlockList))
-	gob.RegisterName(gobObject, sentObject{})
-	gob.RegisterName(ctyPrefix+"primitiveType", sentPrimitive{})
-	gob.RegisterName(ctyPrefix+"typeList", sentList{})
-	gob.RegisterName(ctyPrefix+"typeMap", sentMap{})
-	gob.RegisterName(ctyPrefix+"typeObject", sentObjectType{})
-	registerGobValues()
-})
-
-func encodeGob(s component.Schema) ([]byte, error) {
-	registerGob()
-	var out bytes.Buffer
-	if err := gob.NewEncoder(&out).Encode(sentSchema(s)); err != nil {
-		return nil, fmt.Errorf("encode gob schema: %w", err)
-	}
-	return out.Bytes(), nil
-}
-
-func sentSchema(s component.Schema) sentObject {
-	out := make(sentObject, len(s.Attributes)+len(s.Blocks))
-	for _, a := range s.Attributes {
-		out[a.Name] = &sentAttr{a.Name, sentType{a.Type}, a.Required}
-	}
-	for _, b := range s.Blocks {
-		nested := sentSchema(b.Schema)
-		if b.Repeated {
-			out[b.Name] = &sentBlockList{TypeName: b.Name, Nested: nested}
-		} else {
-			out[b.Name] = &sentBlock{b.Name, nested, b.Required}
-		}
-	}
-	return out
 }

@@ -6,9 +6,9 @@ import (
 	"math/bits"
 )
 
-// encoding/gob can read these streams with types that mirror the sender's, but
-// it allocates maps of whatever size the stream claims and recurses as deep as it
-// likes. This reader makes plain values of a stream, in time and memory that are
+// encoding/gob could read these streams with types that mirror the sender's, but
+// the names of some are taken (gobwrite.go), it allocates maps of whatever size the
+// stream claims and recurses as deep as the stream likes. This reader makes plain values of a stream, in time and memory that are
 // proportional to its size.
 
 // gobStruct is a struct: the fields that were sent, by name. A field that has

@@ -1,8 +1,6 @@
 package wirespec
 
 import (
-	"bytes"
-	"encoding/gob"
 	"fmt"
 	"math/big"
 
@@ -141,71 +139,20 @@ func mappingOfGob(raw gobPairs, t cty.Type, mismatch error) (cty.Value, error) {
 	return cty.MapVal(values), nil
 }
 
-// sentValue is a cty.Value, which encodes itself as a stream of its own.
-type sentValue struct{ v cty.Value }
-
-// GobEncode implements gob.GobEncoder.
-func (s sentValue) GobEncode() ([]byte, error) {
-	raw, err := rawValue(s.v)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	err = gob.NewEncoder(&out).Encode(struct {
-		Version int
-		Ty      sentType
-		V       any
-	}{0, sentType{s.v.Type()}, raw})
-	return out.Bytes(), err
-}
-
-func registerGobValues() {
-	gob.RegisterName(gobFloatName, big.Float{})
-	gob.RegisterName(gobMapName, map[string]any{})
-	gob.RegisterName(gobListName, []any{})
-}
-
-func encodeGobValue(v cty.Value) ([]byte, error) {
-	registerGob()
-	var out bytes.Buffer
-	if err := gob.NewEncoder(&out).Encode(sentValue{v}); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
-}
-
-// rawValue is the form in which cty keeps a value within itself.
-func rawValue(v cty.Value) (any, error) {
-	t := v.Type()
+// sendableValue says what of a type cannot be sent; nil when all can.
+func sendableValue(t cty.Type) error {
 	switch {
-	case v.IsNull():
-		return nil, nil
-	case t == cty.String:
-		return v.AsString(), nil
-	case t == cty.Bool:
-		return v.True(), nil
-	case t == cty.Number:
-		return v.AsBigFloat(), nil
-	case t.IsListType():
-		out := make([]any, 0, v.LengthInt())
-		for _, ev := range v.AsValueSlice() {
-			raw, err := rawValue(ev)
-			if err != nil {
-				return nil, err
+	case t.IsPrimitiveType():
+		return nil
+	case t.IsListType(), t.IsMapType():
+		return sendableValue(t.ElementType())
+	case t.IsObjectType():
+		for _, name := range sortedKeys(t.AttributeTypes()) {
+			if err := sendableValue(t.AttributeType(name)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
-			out = append(out, raw)
 		}
-		return out, nil
-	case t.IsMapType(), t.IsObjectType():
-		out := make(map[string]any, v.LengthInt())
-		for name, ev := range v.AsValueMap() {
-			raw, err := rawValue(ev)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			out[name] = raw
-		}
-		return out, nil
+		return nil
 	}
-	return nil, fmt.Errorf("a value of type %s cannot be sent", t.FriendlyName())
+	return fmt.Errorf("a value of type %s cannot be sent", t.FriendlyName())
 }

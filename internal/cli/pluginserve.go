@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/component"
+	"ingot/internal/plugin/serve"
+	"ingot/internal/watchdog"
+)
+
+// pluginPrefix begins the names of programs that are plugins of Packer.
+const pluginPrefix = "packer-plugin-"
+
+// isPlugin reports whether the program was started under the name of a plugin.
+func isPlugin(program string) bool {
+	return strings.HasPrefix(filepath.Base(program), pluginPrefix)
+}
+
+func (a *app) pluginCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "plugin COMMAND",
+		Short: "Be a plugin of Packer",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usageError{fmt.Errorf("a command is missing: ingot plugin serve"), cmd}
+		},
+	}
+	c.AddCommand(&cobra.Command{
+		Use:   "serve describe | serve start KIND [--protobuf] NAME",
+		Short: "Serve Ingot's components to Packer, which starts this",
+		Long: `Lets Packer use Ingot's builders, provisioners, post-processors and data sources.
+Packer starts its plugins itself, by the name of their file, so that usually this
+program is copied under such a name and this command is not needed:
+
+  cp "$(command -v ingot)" packer-plugin-ingot
+  packer plugins install --path packer-plugin-ingot github.com/ingot/ingot
+
+Then templates have the builder ingot-oci, the provisioner ingot-shell and so on
+(docs/plugins.md). The command does the same as a program of that name: describe
+lists what there is, and start serves one component until the host is gone.`,
+		Example: `  ingot plugin serve describe`,
+		// The flag is that of the protocol and stands anywhere.
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if arg == "-h" || arg == "-help" || arg == "--help" {
+					return cmd.Help()
+				}
+			}
+			return a.servePlugin(cmd.Context(), args)
+		},
+	})
+	return c
+}
+
+// servePlugin is this program as a plugin.
+func (a *app) servePlugin(ctx context.Context, args []string) error {
+	d, err := findDirs(a.getenv)
+	if err != nil {
+		return err
+	}
+	home := a.getenv("HOME")
+	if home == "" {
+		home, _ = os.UserHomeDir() // only paths with ~ need it
+	}
+	err = serve.Main(ctx, args, serve.Options{
+		Components: builtins(), Version: pluginVersion(), CoreVersion: packerVersion,
+		Dialers: a.dialers(), Reapers: a.reapers(),
+		OpenJournal: func(ctx context.Context) (serve.Journal, error) { return a.servedRun(ctx, d) },
+		Terminal:    isTerminal(os.Stdin), Home: home, TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache,
+		ReportDir: filepath.Join(d.State, "reports", "plugin"), Getenv: a.getenv,
+		Out: a.streams.Out, Err: a.streams.Err, IgnoreSignals: swallowSignals,
+	})
+	if err != nil {
+		return fmt.Errorf("plugin: %w", err)
+	}
+	return nil
+}
+
+// pluginVersion is the version that hosts compare with the one in the file's name;
+// they refuse a version that is none.
+func pluginVersion() string {
+	if version == "dev" {
+		return component.FirstRelease + "-dev"
+	}
+	return strings.TrimPrefix(version, "v")
+}
+
+// servedRun opens the journal of what a host has one component do. A host ends its
+// plugins by killing them, so that there is a watchdog as for a build.
+func (a *app) servedRun(ctx context.Context, d dirs) (serve.Journal, error) {
+	run, err := a.openRun(ctx, d, "", func(id string) *watchdog.Watchdog {
+		return a.watchRun(d, id, false, func(text string) { fmt.Fprintln(a.streams.Err, text) })
+	})
+	if err != nil {
+		return serve.Journal{}, err
+	}
+	return serve.Journal{
+		RunID: run.id, Ledger: run.ledger,
+		Close: func(ctx context.Context) error { return run.close(ctx, false) },
+	}, nil
+}
+
+// swallowSignals makes the process pass over the interrupts that the terminal sends to
+// all of a group: the host says when to stop. They are received and dropped, since
+// signals that are ignored would be ignored by every program started from here.
+func swallowSignals() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+}

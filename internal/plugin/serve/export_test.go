@@ -1,0 +1,22 @@
+package serve
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"ingot/internal/plugin/wirespec"
+)
+
+// ServeConn is what start does once the host is connected.
+func ServeConn(ctx context.Context, kind, name string, enc wirespec.Encoding, conn net.Conn, o Options) error {
+	p := &plugin{Options: o, enc: enc, began: time.Now()}
+	services, err := p.services(kind, name)
+	if err != nil {
+		return err
+	}
+	return p.serve(ctx, services, conn)
+}
+
+// ListenTCP is how the plugin listens on Windows.
+var ListenTCP = listenTCP
