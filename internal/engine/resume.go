@@ -52,7 +52,7 @@ func (b *build) saved() Saved {
 		case c.stop != "" && len(c.chains) == 1:
 			s.Why = nth(b.plan.Provisioners[0]) + " cannot be cached: " + c.stop
 		case !c.off:
-			s.Why = "what it had done took less time than saving it (-cache-all saves it all the same)"
+			s.Why = "what it had done was quick, and not worth the time that saving takes (-cache-all saves it all the same)"
 		}
 	case !able:
 		s.Why = b.cannotSave()
