@@ -50,6 +50,8 @@ var layers = []struct {
 	{"failpoint", []string{"retry"}, "failpoints are leaves: every layer may have moments at which it fails"},
 	{"journal", []string{"component", "addr", "failpoint"}, "the journal knows resources, not who makes them"},
 	{"plugin/packerwire", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "the wire knows contracts, not processes or configurations"},
+	{"plugin/process", []string{"component", "addr", "diag", "retry", "gotmpl", "hostproc", "reap", "plugin/packerwire"}, "a process knows the wire, not what is said over it"},
+	{"plugin/host", []string{"component", "addr", "diag", "retry", "gotmpl", "plugin/packerwire", "plugin/process", "plugin/store", "plugin/wirespec"}, "components of plugins are known by their contracts, as native ones"},
 	{"reap", []string{"component", "addr", "fileid"}, "reapers know resources only"},
 	{"stepcache", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "the step cache knows checkpoints, not who makes or wants them"},
 	{"watchdog", nil, "the watchdog knows a pipe; what it does then is the command line's"},

@@ -15,8 +15,10 @@ type Builder interface {
 
 	// Plan checks a configuration of the schema's type and returns the job
 	// that it describes. It has no side effect: no file is written, no
-	// network is used, no process is started. The Job is nil if and only
-	// if the list has errors. Findings name their attribute by Path.
+	// network is used, no process is started but that of the plugin that the
+	// builder is part of. The Job is nil if and only if the list has errors.
+	// Findings name their attribute by Path. PlanningOf tells what it is
+	// planned for.
 	Plan(ctx context.Context, cfg cty.Value) (Job, diag.List)
 }
 

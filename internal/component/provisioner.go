@@ -37,6 +37,8 @@ type Target struct {
 	// HTTPAddr is host:port of the builder's HTTP server as the machine
 	// sees it, empty when there is none.
 	HTTPAddr string
+	// Facts are the values of the machine, which templates see as build.*.
+	Facts map[string]cty.Value
 }
 
 // PostProcessor turns an artifact into another one, or does something with it.
@@ -94,6 +96,13 @@ type Provider interface {
 	DataSource(name string) DataSource
 	// Close ends what the provider started.
 	Close() error
+}
+
+// Loader is implemented by a component that has to be fetched before its Schema can be
+// asked for, as one of a plugin. Load is called before any other method, and may be
+// called again. Its error says why the component cannot be used.
+type Loader interface {
+	Load(ctx context.Context) error
 }
 
 // Manifest is the names of a provider's components.

@@ -17,6 +17,9 @@ type Run struct {
 	Build addr.Build
 	// Journal acquires what outlives the process.
 	Journal Recorder
+	// RunJournal is for what is still needed when the build has ended, such as a
+	// process that its artifact lives in. It is released at the end of the run.
+	RunJournal Recorder
 	// Events receives what happens; it is already bound to the build and
 	// step.
 	Events Sink

@@ -189,7 +189,7 @@ func (b *build) makeRun(events component.Sink, dir string) component.Run {
 		expires = b.start.Add(o.Lifetime)
 	}
 	return component.Run{
-		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, Events: events, Prompt: o.Prompt,
+		ID: o.RunID, Build: b.plan.Addr, Journal: b.book, RunJournal: b.run.book, Events: events, Prompt: o.Prompt,
 		WorkDir: dir, CacheDir: o.CacheDir, ReportDir: o.ReportDir, Clock: o.Clock, Limits: o.Limits, Expires: expires,
 		Force: o.Force, Debug: o.Debug, Template: b.plan.Template, Sensitive: o.Sensitive,
 		AtEnd: func(stop func()) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"ingot/internal/component"
@@ -146,7 +147,9 @@ func (b *build) attempt(ctx context.Context, step *plan.Step, comm component.Com
 	if err := b.refuse(rt, diags); err != nil {
 		return retry.As(retry.User, err)
 	}
-	err := action.Apply(ctx, component.Target{Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"]})
+	err := action.Apply(ctx, component.Target{
+		Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"], Facts: maps.Clone(b.facts),
+	})
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", cause, err)
 	}

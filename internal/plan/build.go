@@ -37,6 +37,7 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection,
 		Retry:       blk.retry,
 		Template:    p.templateVars(u.addr.Source.Name, u.addr.Source.Type),
 	}
+	ctx = component.WithPlanning(ctx, component.Planning{Build: u.addr, Legacy: p.template.Legacy != nil})
 	job, diags := p.job(ctx, blk, u, b, others)
 	b.Job = job
 	binder := &binder{planner: p, block: blk, use: u, build: b, others: others, facts: factNames(job), anyFact: job == nil}
@@ -86,7 +87,7 @@ func factNames(job component.Job) map[string]bool {
 // and plans it.
 func (p *planner) job(ctx context.Context, blk *block, u *use, b *Build, others *lang.Artifacts) (component.Job, diag.List) {
 	owner := u.source.owner
-	builder, diags := owner.builder(u.source.Addr.Type, u.source.TypeRange)
+	builder, diags := owner.builder(ctx, u.source.Addr.Type, u.source.TypeRange)
 	if builder == nil {
 		return nil, diags
 	}
@@ -188,7 +189,7 @@ func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, 
 		Addr: a, Range: s.Range, PauseBefore: s.pause, Timeout: s.timeout,
 		MaxRetries: s.maxRetries, ContinueOnError: s.continueOnError, NoCache: s.noCache, CacheTTL: s.cacheTTL, UnknownMeta: s.unknown,
 	}
-	c, diags := s.owner.provisioner(s.Type, s.TypeRange)
+	c, diags := s.owner.provisioner(ctx, s.Type, s.TypeRange)
 	if c == nil {
 		return out, diags
 	}
@@ -208,7 +209,7 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 		if !s.runsFor(b.use) {
 			continue
 		}
-		c, more := b.postProcessor(s.Type, s.TypeRange)
+		c, more := b.postProcessor(ctx, s.Type, s.TypeRange)
 		diags = append(diags, more...)
 		if c == nil {
 			continue
@@ -239,6 +240,7 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 		if cfg.Incomplete {
 			return none, cfg, diags
 		}
+		ctx = component.WithPlanning(ctx, component.Planning{Build: b.build.Addr, Legacy: b.template.Legacy != nil})
 		planned, more := plan(ctx, cfg.Value)
 		diags = append(diags, cfg.Locate(more)...)
 		if diags.HasErrors() {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -11,20 +12,20 @@ import (
 	"ingot/internal/lang"
 )
 
-func (p *planner) builder(name string, at hcl.Range) (*found[component.Builder], diag.List) {
-	return find(p, p.builders, "builder", name, at, p.in.Provider.Builder, func(m component.Manifest) []string { return m.Builders })
+func (p *planner) builder(ctx context.Context, name string, at hcl.Range) (*found[component.Builder], diag.List) {
+	return find(ctx, p, p.builders, "builder", name, at, p.in.Provider.Builder, func(m component.Manifest) []string { return m.Builders })
 }
 
-func (p *planner) provisioner(name string, at hcl.Range) (*found[component.Provisioner], diag.List) {
-	return find(p, p.provisioners, "provisioner", name, at, p.in.Provider.Provisioner, func(m component.Manifest) []string { return m.Provisioners })
+func (p *planner) provisioner(ctx context.Context, name string, at hcl.Range) (*found[component.Provisioner], diag.List) {
+	return find(ctx, p, p.provisioners, "provisioner", name, at, p.in.Provider.Provisioner, func(m component.Manifest) []string { return m.Provisioners })
 }
 
-func (p *planner) postProcessor(name string, at hcl.Range) (*found[component.PostProcessor], diag.List) {
-	return find(p, p.postProcessors, "post-processor", name, at, p.in.Provider.PostProcessor, func(m component.Manifest) []string { return m.PostProcessors })
+func (p *planner) postProcessor(ctx context.Context, name string, at hcl.Range) (*found[component.PostProcessor], diag.List) {
+	return find(ctx, p, p.postProcessors, "post-processor", name, at, p.in.Provider.PostProcessor, func(m component.Manifest) []string { return m.PostProcessors })
 }
 
-func (p *planner) dataSource(name string, at hcl.Range) (*found[component.DataSource], diag.List) {
-	return find(p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, func(m component.Manifest) []string { return m.DataSources })
+func (p *planner) dataSource(ctx context.Context, name string, at hcl.Range) (*found[component.DataSource], diag.List) {
+	return find(ctx, p, p.dataSources, "data source", name, at, p.in.Provider.DataSource, func(m component.Manifest) []string { return m.DataSources })
 }
 
 // find looks a component up, once for each name. Data sources are looked up by
@@ -32,13 +33,18 @@ func (p *planner) dataSource(name string, at hcl.Range) (*found[component.DataSo
 func find[C interface {
 	comparable
 	Schema() component.Schema
-}](p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names func(component.Manifest) []string) (*found[C], diag.List) {
+}](ctx context.Context, p *planner, known map[string]*found[C], kind, name string, at hcl.Range, get func(string) C, names func(component.Manifest) []string) (*found[C], diag.List) {
 	p.lookup.Lock()
 	defer p.lookup.Unlock()
 	f, ok := known[name]
 	if !ok {
 		var none C
 		if c := get(name); c != none {
+			if l, ok := any(c).(component.Loader); ok {
+				if err := l.Load(ctx); err != nil {
+					return nil, diag.In(at, "The "+kind+" cannot be used", "%s.", err)
+				}
+			}
 			f = &found[C]{c, lang.NewSpec(fmt.Sprintf("The %s %q", kind, name), c.Schema())}
 		}
 		known[name] = f

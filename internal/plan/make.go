@@ -198,7 +198,7 @@ func lookupIn(environ []string) func(string) (string, bool) {
 
 // readData evaluates a data block and, when asked to, reads it.
 func (p *planner) readData(ctx context.Context, d *template.Data, v *lang.View) (cty.Value, diag.List) {
-	ds, diags := p.dataSource(d.Type, d.TypeRange)
+	ds, diags := p.dataSource(ctx, d.Type, d.TypeRange)
 	if ds == nil {
 		return cty.DynamicVal, diags
 	}

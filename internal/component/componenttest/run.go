@@ -67,18 +67,19 @@ func NewRun(t testing.TB) (component.Run, *MemoryJournal, *Events) {
 	t.Helper()
 	events, journal := new(Events), new(MemoryJournal)
 	return component.Run{
-		ID:        "9f0c1d6e-0000-4000-8000-000000000001",
-		Build:     addr.Build{Source: addr.Source{Type: "null", Name: "test"}},
-		Journal:   journal,
-		Events:    events,
-		Prompt:    nobody{},
-		WorkDir:   t.TempDir(),
-		CacheDir:  t.TempDir(),
-		Clock:     component.SystemClock{},
-		Limits:    ratelimit.New(component.SystemClock{}),
-		Template:  gotmpl.Vars{BuildName: "test", BuildType: "null", CoreVersion: "1.16.0", Start: time.Now()},
-		Sensitive: func(string) {},
-		AtEnd:     t.Cleanup,
+		ID:         "9f0c1d6e-0000-4000-8000-000000000001",
+		Build:      addr.Build{Source: addr.Source{Type: "null", Name: "test"}},
+		Journal:    journal,
+		RunJournal: journal,
+		Events:     events,
+		Prompt:     nobody{},
+		WorkDir:    t.TempDir(),
+		CacheDir:   t.TempDir(),
+		Clock:      component.SystemClock{},
+		Limits:     ratelimit.New(component.SystemClock{}),
+		Template:   gotmpl.Vars{BuildName: "test", BuildType: "null", CoreVersion: "1.16.0", Start: time.Now()},
+		Sensitive:  func(string) {},
+		AtEnd:      t.Cleanup,
 	}, journal, events
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -443,5 +442,5 @@ func (e *textError) error() error {
 	if e == nil {
 		return nil
 	}
-	return errors.New(e.Message)
+	return &RemoteError{e.Message}
 }
