@@ -76,7 +76,7 @@ func (a *app) servePlugin(ctx context.Context, args []string) error {
 		Dialers: a.dialers(), Reapers: a.reapers(),
 		OpenJournal: func(ctx context.Context) (serve.Journal, error) { return a.servedRun(ctx, d) },
 		Terminal:    isTerminal(os.Stdin), Home: home, TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache,
-		ReportDir: filepath.Join(d.State, "reports", "plugin"), Getenv: a.getenv,
+		ReportDir: filepath.Join(d.State, "reports"), Getenv: a.getenv,
 		Out: a.streams.Out, Err: a.streams.Err, IgnoreSignals: swallowSignals,
 	})
 	if err != nil {

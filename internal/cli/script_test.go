@@ -22,11 +22,13 @@ import (
 	"ingot/internal/builder/oci"
 	"ingot/internal/testkit/guestrig"
 	"ingot/internal/testkit/live"
+	"ingot/internal/watchdog"
 )
 
 func TestMain(m *testing.M) {
-	// The oci builder's sandbox is the program started again.
-	if len(os.Args) > 1 && os.Args[1] == oci.SandboxArg {
+	// The oci builder's sandbox is the program started again, and so is the
+	// watchdog of a plugin.
+	if len(os.Args) > 1 && (os.Args[1] == oci.SandboxArg || os.Args[1] == watchdog.Arg) {
 		os.Exit(Main(os.Args, OSStreams()))
 	}
 	// Plugins are copies of the program under a name of their own.
@@ -35,8 +37,8 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"packer-plugin-ingot": func() { os.Exit(Main(os.Args, OSStreams())) },
-		"ingot":  func() { os.Exit(Main(os.Args, OSStreams())) },
-		"packer": func() { os.Exit(Main(append([]string{"packer"}, os.Args[1:]...), OSStreams())) },
+		"ingot":               func() { os.Exit(Main(os.Args, OSStreams())) },
+		"packer":              func() { os.Exit(Main(append([]string{"packer"}, os.Args[1:]...), OSStreams())) },
 	})
 }
 

@@ -42,7 +42,8 @@ type Options struct {
 	Home     string
 	TempDir  string
 	CacheDir string
-	// ReportDir is where machines save what explains a failure.
+	// ReportDir is where machines save what explains a failure, in a folder for
+	// each run.
 	ReportDir string
 	Getenv    func(string) string
 	// Out gets the description or the handshake, and nothing else. Err is the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"path/filepath"
 
 	"github.com/google/uuid"
 
@@ -45,7 +46,7 @@ func (p *plugin) execute(ctx context.Context, u packerwire.UI, s settings, b *pl
 		RunID: p.runID(j), Handle: secrets.Wrap(tell).Handle, Ledger: j.Ledger, Dialers: p.Dialers,
 		Prompt: prompter{u, p.Terminal}, Clock: component.SystemClock{}, Limits: ratelimit.New(component.SystemClock{}),
 		OnError: onError, Force: s.flag(forceKey), Debug: s.flag(debugKey),
-		TempDir: p.TempDir, CacheDir: p.CacheDir, ReportDir: p.ReportDir,
+		TempDir: p.TempDir, CacheDir: p.CacheDir, ReportDir: filepath.Join(p.ReportDir, j.RunID),
 		Sensitive: secrets.Add, Release: context.WithoutCancel(ctx),
 	})
 	if err != nil {
