@@ -39,6 +39,14 @@ type Checkpointer interface {
 	Resume(ctx context.Context, r Run, from Checkpoint) (Machine, error)
 }
 
+// Waker is implemented by a Machine that has not noticed that time has passed since
+// it was saved.
+type Waker interface {
+	// Wake is called once after Resume, with the first connection. That it fails
+	// is no reason to fail the build.
+	Wake(ctx context.Context, r Run, comm Communicator) error
+}
+
 // CheckpointHolder is implemented by builders that have checkpoints, and by their
 // jobs.
 type CheckpointHolder interface {

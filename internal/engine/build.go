@@ -280,8 +280,9 @@ func (b *build) make(ctx context.Context) (*component.Artifact, error) {
 		err = b.phase(ctx, component.PhaseConnect, func(ctx context.Context) (err error) {
 			if comm, err = b.connect(ctx, machine); err != nil {
 				b.diagnose(ctx, machine)
+				return err
 			}
-			return err
+			return b.cache.wake(ctx, machine, comm)
 		})
 	}
 	if err == nil {

@@ -434,6 +434,22 @@ func (c *cached) save(ctx context.Context, i int, clean bool, m component.Machin
 	return nil
 }
 
+// wake tells a machine that was resumed that time has passed.
+func (c *cached) wake(ctx context.Context, m component.Machine, comm component.Communicator) error {
+	w, ok := m.(component.Waker)
+	if c == nil || c.from == 0 || !ok {
+		return nil
+	}
+	err := w.Wake(ctx, c.rt, comm)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err != nil {
+		c.rt.Emit(component.Warning{Summary: "The clock of the machine is slow", Detail: err.Error() + "."})
+	}
+	return nil
+}
+
 // started is called when the first provisioner is about to run.
 func (c *cached) started() {
 	if c != nil && (!c.awake || c.from > 0) {

@@ -132,7 +132,10 @@ func (t Tool) Resize(ctx context.Context, r component.Run, path, format string, 
 // Conversion is an image to copy.
 type Conversion struct {
 	From, FromFormat string
-	To, ToFormat     string
+	// FromProperties says that From is not a path, but the properties of a block
+	// device; FromFormat is not used then.
+	FromProperties bool
+	To, ToFormat   string
 	// Compress the copy; its format has to be qcow2.
 	Compress bool
 	// Backing is what the copy refers to for what has not been changed; empty
@@ -149,7 +152,12 @@ type Conversion struct {
 // Convert copies an image with all that it refers to; what is at the target's path
 // is replaced. Progress is told with the Events of the run.
 func (t Tool) Convert(ctx context.Context, r component.Run, c Conversion) error {
-	args := []string{"convert", "-p", "-f", c.FromFormat, "-O", c.ToFormat}
+	args := []string{"convert", "-p", "-O", c.ToFormat}
+	if c.FromProperties {
+		args = append(args, "--image-opts")
+	} else {
+		args = append(args, "-f", c.FromFormat)
+	}
 	if c.Compress {
 		args = append(args, "-c")
 	}

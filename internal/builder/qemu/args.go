@@ -27,6 +27,8 @@ type launch struct {
 	// qmp and console are the values of -chardev that lead to this process,
 	// without their ids.
 	qmp, console string
+	// resumed says that the machine waits for the state of one that was saved.
+	resumed bool
 	// fields are what the actions in qemuargs can name.
 	fields map[string]string
 	vars   gotmpl.Vars
@@ -94,6 +96,10 @@ func (p *plan) commandLine(hw *hardware, l launch) ([]string, error) {
 	}
 	if l.userQMP != "" {
 		own.add("qmp", "unix:%s,server=on,wait=off", escape(l.userQMP))
+	}
+	if l.resumed {
+		own.add("incoming", "defer")
+		own.add("S", "")
 	}
 	own.add("serial", "chardev:%s", consoleChardev)
 	if (given.has("machine") || given.has("M")) && l.accelerator != accelNone && !given.accelerates() {
@@ -220,7 +226,7 @@ func (s *storage) disk(n int, d disk) {
 	if p.DiskDetectZeroes != "off" {
 		drive += ",detect-zeroes=" + p.DiskDetectZeroes
 	}
-	s.attach(p.DiskInterface, d.path, drive, id, false)
+	s.attach(p.DiskInterface, d.path, drive+below(d.below), id, false)
 }
 
 func (s *storage) cd(n int, path string) {

@@ -24,6 +24,13 @@ const producer = "transcend.qemu"
 // wrong, so that no half of an image is ever taken for a whole one.
 func (p *plan) capture(ctx context.Context, r component.Run, hw *hardware, accelerator string, out *output) (*component.Artifact, error) {
 	for i, d := range hw.disks {
+		if len(d.below) > 0 {
+			if err := p.mergeDisk(ctx, r, d, out, i); err != nil {
+				return nil, err
+			}
+			hw.disks[i] = disk{path: out.file(diskName(out.name, i)), format: p.Format, size: d.size}
+			continue
+		}
 		image := ""
 		if i == 0 && p.overlays() {
 			image = hw.image
@@ -98,6 +105,43 @@ func (p *plan) finishDisk(ctx context.Context, r component.Run, d disk, image st
 		return err
 	}
 	return os.Rename(c.To, d.path)
+}
+
+// mergeDisk makes one image of a disk that stands on what was saved of it, and
+// removes what the build has of those.
+func (p *plan) mergeDisk(ctx context.Context, r component.Run, d disk, out *output, n int) error {
+	img, err := qemuimg.Find()
+	if err != nil {
+		return err
+	}
+	name := diskName(out.name, n)
+	doing, size := "Compacting", stored(d.path)
+	if p.DiskCompression {
+		doing = "Compressing"
+	}
+	for _, l := range d.below {
+		size += stored(l.path)
+	}
+	c := qemuimg.Conversion{
+		From: fmt.Sprintf("driver=%s,file.filename=%s%s", d.format, escape(d.path), below(d.below)), FromProperties: true,
+		To: out.file(".ingot-part-" + name), ToFormat: p.Format, Compress: p.DiskCompression, Args: p.QemuImgArgs.Convert,
+		Label: doing + " " + name, Size: size,
+	}
+	if err := img.Convert(ctx, r, c); err != nil {
+		return err
+	}
+	if err := errors.Join(syncFile(c.To), os.Rename(c.To, out.file(name))); err != nil {
+		return err
+	}
+	for _, l := range append([]layer{{path: d.path}}, d.below...) {
+		if filepath.Dir(l.path) != out.dir || l.path == out.file(name) {
+			continue // it is in the step cache, or has been replaced
+		}
+		if err := os.Remove(l.path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stored is how much a local file holds, as far as that is known.

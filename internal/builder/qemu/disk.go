@@ -28,6 +28,7 @@ func (p *plan) makeDisks(ctx context.Context, r component.Run, hw *hardware, out
 			return err
 		}
 	}
+	hw.imageFormat = origin.Format
 	if err := out.make(ctx, r); err != nil {
 		return err
 	}

@@ -1,6 +1,10 @@
 package qemu
 
-import "ingot/internal/fileserver"
+import (
+	"fmt"
+
+	"ingot/internal/fileserver"
+)
 
 // hardware is what Prepare made and the command line of QEMU names.
 type hardware struct {
@@ -9,6 +13,8 @@ type hardware struct {
 	// image is the installer or disk image that was fetched: a path, or a URL
 	// that QEMU itself is to read.
 	image string
+	// imageFormat is the format of a disk image.
+	imageFormat string
 	// disks are the disks of the machine; the first one is the system's.
 	disks []disk
 	// cdroms are paths or URLs: the installer first, then the one made of
@@ -28,6 +34,22 @@ type disk struct {
 	format string
 	// size is what the machine sees, in bytes.
 	size int64
+	// below is what the disk stands on, topmost first, whatever its own file says
+	// of that. The last one stands alone, or on what its file says.
+	below []layer
+}
+
+// layer is an image that another one stands on.
+type layer struct{ path, format string }
+
+// below are the properties of a block device that say what it stands on.
+func below(layers []layer) string {
+	out, prefix := "", ""
+	for _, l := range layers {
+		prefix += "backing."
+		out += fmt.Sprintf(",%sdriver=%s,%sfile.filename=%s", prefix, l.format, prefix, escape(l.path))
+	}
+	return out
 }
 
 // firmwareKind is how QEMU is given its firmware.

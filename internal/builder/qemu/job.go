@@ -158,7 +158,7 @@ func (p *plan) httpIP(hw *hardware) string {
 
 // Boot implements component.Job.
 func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, error) {
-	m, err := j.start(ctx, r)
+	m, err := j.start(ctx, r, false)
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +170,12 @@ func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, err
 }
 
 // start starts QEMU, once more when something was in the way that need not be.
-func (j *job) start(ctx context.Context, r component.Run) (*machine, error) {
+// Resumed says that it waits for the state of a saved one.
+func (j *job) start(ctx context.Context, r component.Run, resumed bool) (*machine, error) {
 	p := j.plan
 	name := p.vmName(r.Template.BuildName)
-	m := &machine{plan: p, hw: &j.hw, name: name, emulated: j.accelerator == accelTCG, conn: &j.conn}
-	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort()}
+	m := &machine{plan: p, job: j, hw: &j.hw, name: name, emulated: j.accelerator == accelTCG, conn: &j.conn}
+	l := launch{name: name, accelerator: j.accelerator, vars: r.Template, guestPort: p.guestPort(), resumed: resumed}
 	l.display = p.chooseDisplay(r, os.Getenv)
 	if p.NetBridge != "" {
 		l.mac = randomMAC()

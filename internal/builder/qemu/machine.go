@@ -30,6 +30,9 @@ type machine struct {
 	port int
 	// fields are what the actions in boot_command can name.
 	fields map[string]string
+	// job is whose machine it is, and frozen how often its disks were saved.
+	job    *job
+	frozen int
 }
 
 var (
