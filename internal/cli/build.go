@@ -41,6 +41,7 @@ type buildFlags struct {
 	retry      int
 	retrySet   bool
 	report     string
+	ifChanged  bool
 	// postProcess is the run whose artifacts are processed; empty for a build.
 	postProcess string
 	// resume is the run to be taken up, and earlier what is known of it.
@@ -82,6 +83,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
   ingot build -report=report.html .
   ingot build -cache -cache-explain .
   ingot build -resume=last
+  ingot build -if-changed -force .
   ingot build -json . | jq -r 'select(.type=="artifact_made")'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if f.resume != "" && len(args) == 0 {
@@ -108,6 +110,7 @@ func (f *buildFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see above")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
+	fl.BoolVar(&f.ifChanged, "if-changed", false, "make only builds whose inputs have changed since the last such build here, or whose artifact is gone")
 	f.cache.register(c)
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
@@ -157,7 +160,11 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
-	return a.execute(ctx, execution{flags: f, dirs: d, screen: screen, steps: steps, template: path, plan: p, incomplete: bad, onError: onError, cache: cache})
+	unless, err := a.ifChanged(f, d)
+	if err != nil {
+		return err
+	}
+	return a.execute(ctx, execution{ifChanged: unless, flags: f, dirs: d, screen: screen, steps: steps, template: path, plan: p, incomplete: bad, onError: onError, cache: cache})
 }
 
 // execution is a plan that is to be run.
@@ -172,6 +179,7 @@ type execution struct {
 	incomplete bool
 	onError    engine.OnError
 	cache      *engine.Cache
+	ifChanged  *engine.IfChanged
 	// finished are the artifacts that are processed again.
 	finished map[string]*outcome.Made
 }
@@ -220,7 +228,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: e.onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain, Cache: e.cache,
-		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished,
+		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished, IfChanged: e.ifChanged,
 		Earlier: earlier,
 	})
 	if closeErr := outcomes.Close(); closeErr != nil {

@@ -86,7 +86,7 @@ func (f buildFlags) words() []string {
 		name, _, _ := strings.Cut(v, "=")
 		out = append(out, "-var="+name)
 	}
-	out = append(out, setFlags([]boolFlag{{"debug", f.debug}, {"cache", f.cache.use && f.earlier == nil}, {"no-cache", f.cache.no}, {"cache-explain", f.cache.explain}})...)
+	out = append(out, setFlags([]boolFlag{{"debug", f.debug}, {"if-changed", f.ifChanged}, {"cache", f.cache.use && f.earlier == nil}, {"no-cache", f.cache.no}, {"cache-explain", f.cache.explain}})...)
 	if f.onError != string(engine.Cleanup) {
 		out = append(out, "-on-error="+f.onError)
 	}

@@ -7,6 +7,7 @@ import (
 
 // InputReader is implemented by a Step that knows what its result depends on
 // besides its configuration. The result of one that does not is never used again.
+// A Transform implements it when it reads files besides its artifact.
 type InputReader interface {
 	// Inputs is called before the step is applied, and has no side effect.
 	Inputs() Inputs

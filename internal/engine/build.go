@@ -40,6 +40,8 @@ type build struct {
 	// cache is nil when the build is not cached, and notCached may then say why.
 	cache     *cached
 	notCached string
+	// inputs are what the build depends on; nil when that is not to be known.
+	inputs *outcome.Inputs
 	// made says that later runs know of the artifact.
 	made bool
 }
@@ -49,7 +51,14 @@ type build struct {
 func (r *run) runBuild(ctx context.Context, p *plan.Build, made plan.Made, n int) (res BuildResult) {
 	begin := r.o.Clock.Now()
 	events := r.sink(component.Origin{Build: p.Addr})
+	inputs, why, taken := r.ifChanged(ctx, p, made, events, begin)
+	if taken != nil {
+		return *taken
+	}
 	events.Emit(component.BuildStarted{})
+	if why != "" {
+		events.Emit(component.Message{Text: "Building: " + why})
+	}
 	defer func() {
 		res.Duration = r.o.Clock.Now().Sub(begin)
 		events.Emit(component.BuildEnded{Duration: res.Duration, Err: res.Err, Artifacts: res.Artifacts})
@@ -67,7 +76,7 @@ func (r *run) runBuild(ctx context.Context, p *plan.Build, made plan.Made, n int
 		},
 	}, func(ctx context.Context) error {
 		attempts++
-		res = r.attemptBuild(ctx, p, made, filepath.Join(r.workDir, fmt.Sprintf("%d-%d", n, attempts)))
+		res = r.attemptBuild(ctx, p, made, inputs, filepath.Join(r.workDir, fmt.Sprintf("%d-%d", n, attempts)))
 		return res.Err
 	})
 	res.Addr, res.Err = p.Addr, err
@@ -97,9 +106,9 @@ type finalError struct{ error }
 func (f finalError) Unwrap() error { return f.error }
 
 // attemptBuild makes a build once. dir is to be its private folder.
-func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, dir string) (res BuildResult) {
+func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, inputs *outcome.Inputs, dir string) (res BuildResult) {
 	events := r.sink(component.Origin{Build: p.Addr})
-	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts()}
+	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts(), inputs: inputs}
 	defer func() {
 		if p := recover(); p != nil {
 			// A panic in one component must not leave another build's
@@ -156,6 +165,7 @@ func (b *build) artifact(ctx context.Context) (*component.Artifact, error) {
 		maps.Copy(b.facts, b.run.facts())
 		b.rt.Say("Taking the artifact of run " + from.Run + ": " + from.Artifact.Summary)
 		made = *from
+		made.Inputs = nil // what is made of it now was not asked for
 		b.remember(made)
 		return made.Artifact, nil
 	}
@@ -165,6 +175,7 @@ func (b *build) artifact(ctx context.Context) (*component.Artifact, error) {
 	}
 	made.At, made.Artifact, made.Facts = b.o.Clock.Now(), artifact, b.facts
 	made.Marks = outcome.Mark(ctx, []*component.Artifact{artifact}, b.o.Dir, b.probe)
+	made.Inputs = b.sameInputs(ctx)
 	b.remember(made)
 	return artifact, nil
 }

@@ -95,6 +95,8 @@ type Options struct {
 	Finished map[string]*outcome.Made
 	// Earlier is the run that is taken up again; nil when none is.
 	Earlier *Earlier
+	// IfChanged is what -if-changed says; nil when all builds are made.
+	IfChanged *IfChanged
 	// Sensitive marks a text as secret.
 	Sensitive func(string)
 	// Release ends when the user does not want to wait for the release of

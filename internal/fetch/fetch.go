@@ -99,6 +99,66 @@ func (f *fetcher) from(ctx context.Context, text string, want checksum) (string,
 	return path, nil
 }
 
+// Identify says which file Fetch would get, without getting it: its checksum when
+// the spec has one, and else what the first place says of it, such as its ETag. Of
+// a local file without a checksum it is the size and the time.
+func Identify(ctx context.Context, r component.Run, spec Spec) (string, error) {
+	f := &fetcher{spec: spec, run: r, store: newStore(r.CacheDir), env: os.Getenv}
+	var err error
+	if f.idle, err = readTimeout(); err != nil {
+		return "", err
+	}
+	want, err := parseChecksum(spec.Checksum)
+	if err != nil {
+		return "", fmt.Errorf("checksum of the %s: %w", spec.label(), err)
+	}
+	if len(spec.URLs) == 0 {
+		return "", fmt.Errorf("there is no URL of the %s", spec.label())
+	}
+	src, err := parseSource(spec.URLs[0])
+	if err != nil {
+		return "", err
+	}
+	if src.checksum != "" {
+		if want, err = parseChecksum(src.checksum); err != nil {
+			return "", fmt.Errorf("%s: parameter checksum: %w", src, err)
+		}
+	}
+	f.http = newClient(f.env)
+	defer f.http.CloseIdleConnections()
+	if want.list != "" {
+		if want, err = f.lookUp(ctx, want.list, src); err != nil {
+			return "", fmt.Errorf("%s: %w", src, err)
+		}
+	}
+	if want.algorithm != "" {
+		return want.String(), nil
+	}
+	return f.identity(ctx, src)
+}
+
+// identity is what a place says of a file without a checksum.
+func (f *fetcher) identity(ctx context.Context, src source) (string, error) {
+	switch src.kind {
+	case localFile:
+		info, err := os.Stat(src.path)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d bytes of %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
+	case gitFile, hgFile:
+		return "", fmt.Errorf("%s has no checksum, and a repository does not say which version a file has: set one", src)
+	}
+	validator, err := f.validator(ctx, src)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", src, err)
+	}
+	if validator == "" {
+		return "", fmt.Errorf("%s: the server does not say which version of the file it has: set a checksum", src)
+	}
+	return validator, nil
+}
+
 func (f *fetcher) checkLocal(ctx context.Context, path string, want checksum) error {
 	info, err := os.Stat(path)
 	switch {

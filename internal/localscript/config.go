@@ -108,6 +108,15 @@ func Plan(cfg cty.Value) (*Scripts, diag.List) {
 	return s, out
 }
 
+// Files are the scripts that are files.
+func (s *Scripts) Files() []string {
+	var out []string
+	if s.Script != "" {
+		out = append(out, s.Script)
+	}
+	return append(out, s.Paths...)
+}
+
 func (s *Scripts) checkSource(cfg cty.Value) diag.List {
 	var set []string
 	none := true

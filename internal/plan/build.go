@@ -193,7 +193,8 @@ func (b *binder) provisioner(ctx context.Context, s *step, a addr.Step) (*Step, 
 	if c == nil {
 		return out, diags
 	}
-	out.Planned, out.Bind, out.Config, out.UsesFacts, diags = bind(ctx, b, s, c.spec, c.component.Plan)
+	bound, diags := bind(ctx, b, s, c.spec, c.component.Plan)
+	out.Planned, out.Bind, out.Compare, out.Config, out.UsesFacts = bound.planned, bound.bind, bound.compare, bound.config, bound.usesFacts
 	return out, diags
 }
 
@@ -215,20 +216,29 @@ func (b *binder) chain(ctx context.Context, index int, steps []*step, sel *selec
 			continue
 		}
 		post := &PostStep{Addr: a, Range: s.Range, KeepInput: s.keepInput, UnknownMeta: s.unknown}
-		post.Planned, post.Bind, post.Config, _, more = bind(ctx, b, s, c.spec, c.component.Plan)
+		bound, more := bind(ctx, b, s, c.spec, c.component.Plan)
+		post.Planned, post.Bind, post.Compare, post.Config = bound.planned, bound.bind, bound.compare, bound.config
 		diags = append(diags, more...)
 		out = append(out, post)
 	}
 	return out, diags
 }
 
-// bind plans a step without facts and returns it, the function that gives the
-// planned step at run time, the configuration as it is known now, and whether it
-// depends on the machine. When it does not, the step at run time is the same
-// one; otherwise it is evaluated and planned again.
-func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (
-	S, func(context.Context, map[string]cty.Value) (S, diag.List), *lang.Config, bool, diag.List,
-) {
+// bound is a step that was planned without facts.
+type bound[S any] struct {
+	planned S
+	// bind gives the planned step at run time, compare what Step.Compare does.
+	bind    func(context.Context, map[string]cty.Value) (S, diag.List)
+	compare func(context.Context) (*lang.Config, S)
+	// config is the configuration as it is known now.
+	config *lang.Config
+	// usesFacts: it depends on the machine.
+	usesFacts bool
+}
+
+// bind plans a step without facts. When it does not depend on the machine, the
+// step at run time is the same one; otherwise it is evaluated and planned again.
+func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan func(context.Context, cty.Value) (S, diag.List)) (bound[S], diag.List) {
 	evaluate := func(ctx context.Context, v *lang.View) (S, *lang.Config, diag.List) {
 		var none S
 		body := s.Body
@@ -250,17 +260,37 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 	}
 	v := b.view(s, nil)
 	planned, cfg, diags := evaluate(ctx, v)
+	out := bound[S]{planned: planned, config: cfg, usesFacts: v.UsedFacts}
 	if !v.UsedFacts {
-		return planned, func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }, cfg, false, diags
+		out.bind = func(context.Context, map[string]cty.Value) (S, diag.List) { return planned, nil }
+		out.compare = func(context.Context) (*lang.Config, S) { return cfg, planned }
+		return out, diags
 	}
 	told := diags.Warnings()
-	return planned, func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
+	out.bind = func(ctx context.Context, facts map[string]cty.Value) (S, diag.List) {
 		if facts == nil {
 			facts = map[string]cty.Value{}
 		}
 		planned, _, found := evaluate(ctx, b.view(s, facts))
 		return planned, withoutRepeated(found, told)
-	}, cfg, true, diags
+	}
+	out.compare = func(ctx context.Context) (*lang.Config, S) {
+		planned, cfg, found := evaluate(ctx, b.view(s, b.placeholders()))
+		if found.HasErrors() {
+			return nil, planned
+		}
+		return cfg, planned
+	}
+	return out, diags
+}
+
+// placeholders are texts in place of the values of the machine.
+func (b *binder) placeholders() map[string]cty.Value {
+	out := make(map[string]cty.Value, len(b.facts))
+	for name := range b.facts {
+		out[name] = cty.StringVal("build." + name)
+	}
+	return out
 }
 
 // withoutRepeated drops the warnings that were given while planning.

@@ -88,6 +88,10 @@ type Step struct {
 	// Planned is the step as far as it is known while planning, for showing
 	// what it will do. What runs comes from Bind.
 	Planned component.Step
+	// Compare evaluates the configuration with a text in place of each value of
+	// the machine, so that it can be compared with that of another run. It is nil
+	// when the configuration cannot be evaluated so.
+	Compare func(ctx context.Context) (*lang.Config, component.Step)
 	// Bind evaluates the configuration with what is known of the machine
 	// (build.*) and plans the step. During planning it has been called
 	// with unknown facts, so that mistakes are found before anything runs.
@@ -111,6 +115,8 @@ type PostStep struct {
 	// Planned is the transform as far as it is known while planning, for
 	// showing what it will do. What runs comes from Bind.
 	Planned component.Transform
+	// Compare is that of Step.
+	Compare func(ctx context.Context) (*lang.Config, component.Transform)
 	// Bind evaluates the configuration with the artifact's data (build.*)
 	// and plans the transform.
 	Bind func(ctx context.Context, facts map[string]cty.Value) (component.Transform, diag.List)

@@ -21,12 +21,18 @@ func changes(before, now Link) []string {
 	if before.What != now.What {
 		return []string{fmt.Sprintf("it was %s before", before.What)}
 	}
+	return Changes(before.Parts, now.Parts)
+}
+
+// Changes lists what is different in two lists of parts, as clauses: "file a.sh
+// changed".
+func Changes(before, now []Part) []string {
 	old := map[string]string{}
-	for _, p := range before.Parts {
+	for _, p := range before {
 		old[p.Name] = p.Digest
 	}
 	var out []string
-	for _, p := range now.Parts {
+	for _, p := range now {
 		digest, was := old[p.Name]
 		switch {
 		case !was:
@@ -36,7 +42,7 @@ func changes(before, now Link) []string {
 		}
 		delete(old, p.Name)
 	}
-	for _, p := range before.Parts {
+	for _, p := range before {
 		if _, gone := old[p.Name]; gone {
 			out = append(out, p.Name+" was removed")
 		}

@@ -85,6 +85,14 @@ func (j job) Creates() []component.Creation {
 	return []component.Creation{{Kind: "file", Name: j.Target}}
 }
 
+// Origin implements component.OriginTeller.
+func (j job) Origin(context.Context, component.Run) (component.Origins, error) {
+	if j.Source == "" {
+		return component.Origins{}, nil
+	}
+	return component.Origins{Files: []string{j.Source}}, nil
+}
+
 func (job) Prepare(context.Context, component.Run) error { return nil }
 
 // Boot writes the file, since local provisioners may work on it. It belongs

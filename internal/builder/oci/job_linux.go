@@ -165,8 +165,13 @@ func (j *job) start(ctx context.Context, r component.Run, state string, ownNetwo
 }
 
 func (j *job) loadBase(ctx context.Context, r component.Run) (*base.Image, error) {
+	return j.store.Load(ctx, j.request(r))
+}
+
+// request is what is asked of the store of base images.
+func (j *job) request(r component.Run) base.Request {
 	p := j.p
-	return j.store.Load(ctx, base.Request{
+	return base.Request{
 		Kind: p.kind, Ref: p.ref, Platform: p.platform, Compression: j.compression(),
 		Insecure: p.Insecure, PullMissing: p.Pull == "missing", Auth: p.keychain(),
 		Progress: func(id, label string, done, total int64, finished bool) {
@@ -176,7 +181,7 @@ func (j *job) loadBase(ctx context.Context, r component.Run) (*base.Image, error
 			Mirror: p.Mirror, Variant: p.Variant, Packages: p.Packages, Components: p.Components, Refresh: p.Refresh,
 			Epoch: p.epoch, Platform: p.platform, Single: j.ids.Single(), Run: j.hostCommand(r), Say: r.Say,
 		},
-	})
+	}
 }
 
 func (p *plan) keychain() authn.Keychain {

@@ -42,6 +42,9 @@ func (postProcessor) Plan(_ context.Context, cfg cty.Value) (component.Transform
 
 type transform struct{ scripts *localscript.Scripts }
 
+// Inputs are the scripts. What they read besides is not known.
+func (t transform) Inputs() component.Inputs { return component.Inputs{Files: t.scripts.Files()} }
+
 func (t transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
 	if err := t.scripts.Run(ctx, r, r.Template.Build["PackerHTTPAddr"]); err != nil {
 		return nil, component.Requires, err
