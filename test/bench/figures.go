@@ -28,6 +28,7 @@ var figures = []figure{
 	{"1,000 files of 2 KB and one of 200 MB over SSH", "<= 1.2x tar through ssh", sshFiles},
 	{"docker: 3 shell provisioners, commit, tag", "<= 1.0 s, < docker build", dockerBuild},
 	{"oci: the same three steps, cached base, archive written", "", ociBuild},
+	{"docker: `build -if-changed`, nothing has changed", "<= 0.2 s", nothingChanged},
 	{"`fmt`, 5 MB in 500 files, all to be changed", "<= 1 s", func(b *bench) (string, error) { return format(b, 500) }},
 	{"`fmt`, 5 MB in one file, all to be changed", "<= 1 s", func(b *bench) (string, error) { return format(b, 1) }},
 	{"stripped binary", "<= 60 MB", binarySize},
@@ -313,6 +314,44 @@ build {
 	}
 	_, err = b.once(nil, "docker", "image", "rm", "-f", "ingot-bench/ingot:latest", "ingot-bench/raw:latest")
 	return fmt.Sprintf("%s; %s docker build (%s)", seconds(s[0].wall), ratio(s[0].wall, s[1].wall), seconds(s[1].wall)), err
+}
+
+// nothingChanged is a build that was made before: one folder of 200 files, an image
+// of the engine.
+func nothingChanged(b *bench) (string, error) {
+	for i := range 200 {
+		if _, err := b.write(fmt.Sprintf("unchanged/tree/d%d/f%d", i%10, i), strings.Repeat("text\n", 400)); err != nil {
+			return "", err
+		}
+	}
+	path, err := b.write("unchanged/t.pkr.hcl", fmt.Sprintf(`source "docker" "d" {
+  image  = %q
+  pull   = false
+  commit = true
+}
+build {
+  sources = ["source.docker.d"]
+  provisioner "file" {
+    source      = "${path.root}/tree"
+    destination = "/tree"
+  }
+  provisioner "shell" {
+    inline = ["echo one > /one"]
+  }
+}
+`, b.env.DebianImage))
+	if err != nil {
+		return "", err
+	}
+	build := b.ingotRun("build", "-if-changed", path)
+	if _, err := build(); err != nil {
+		return "", err
+	}
+	s, err := b.inTurn(build)
+	if err != nil {
+		return "", err
+	}
+	return seconds(s[0].wall), nil
 }
 
 func ociBuild(b *bench) (string, error) {
