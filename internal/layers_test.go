@@ -72,7 +72,7 @@ var layers = []struct {
 	{"plugin/lock", []string{"plugin/store", "template", "addr", "diag"}, "a lock file knows digests, not who compares them"},
 	{"plugin/store", []string{"addr", "hostproc"}, "what is installed is known without knowing who uses it"},
 	{"outcome", []string{"component", "stepcache", "addr", "diag", "retry", "gotmpl"}, "what was made is remembered as data; who uses it again is the engine's business"},
-	{"engine", []string{"ratelimit", "plan", "journal", "outcome", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
+	{"engine", []string{"ratelimit", "plan", "lang", "journal", "outcome", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
 	{"report", []string{"history", "ui", "component", "addr"}, "a report shows what the history holds"},
