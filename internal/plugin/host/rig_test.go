@@ -24,6 +24,7 @@ import (
 	"ingot/internal/plan"
 	"ingot/internal/plugin/host"
 	"ingot/internal/plugin/store"
+	fileprov "ingot/internal/provision/file"
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/shelllocal"
 	"ingot/internal/ratelimit"
@@ -59,7 +60,7 @@ func program(t testing.TB, module, pkg string) string {
 	}
 	path := filepath.Join(programs.dir, "packer-plugin-"+module)
 	cmd := exec.Command("go", "build", "-o", path, pkg)
-	cmd.Dir = filepath.Join("..", "..", "..", "test", "plugin", module)
+	cmd.Dir = filepath.Join("..", "..", "..", "test", "plugin", module) // a module of its own, or part of this one
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the plugin %s: %v\n%s", module, err, out)
 	}
@@ -177,6 +178,8 @@ func (p provider) Provisioner(name string) component.Provisioner {
 	switch name {
 	case "shell":
 		return shell.New()
+	case "file":
+		return fileprov.New()
 	case "shell-local":
 		return shelllocal.New()
 	}
@@ -271,6 +274,8 @@ func (r *rig) said() string {
 			b.WriteString("message: " + e.Text + "\n")
 		case component.Problem:
 			b.WriteString("problem: " + e.Text + "\n")
+		case component.Warning:
+			b.WriteString("warning: " + e.Summary + ": " + e.Detail + "\n")
 		case component.Output:
 			b.WriteString("output: " + e.Line + "\n")
 		case component.Trace:

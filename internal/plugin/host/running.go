@@ -298,6 +298,8 @@ func (x *running) unoffered() (component.Communicator, error) {
 	if x.err != nil {
 		return nil, x.err
 	}
-	return noMachine{fmt.Errorf("the builder %s of the plugin %s has ended without offering a machine to provision: %w",
-		process.Shown(x.use.name), x.host.plugin.Name, component.ErrUnsupported)}, nil
+	err := fmt.Errorf("the builder %s of the plugin %s has ended without offering a machine to provision: %w",
+		process.Shown(x.use.name), x.host.plugin.Name, component.ErrUnsupported)
+	x.run.Emit(component.Warning{Summary: "There is no machine to provision", Detail: clean(err.Error()) + ". Only steps that need no machine can run."})
+	return noMachine{err}, nil
 }

@@ -186,7 +186,7 @@ func (c *Caller) reason() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.end == nil {
-		return errEnded
+		return ErrEnded
 	}
 	return c.end
 }
@@ -199,9 +199,9 @@ func (c *Caller) read() {
 		end = c.readOne(r)
 	}
 	if end == io.EOF {
-		end = errEnded
+		end = ErrEnded
 	} else {
-		end = fmt.Errorf("%w: %w", errEnded, end)
+		end = fmt.Errorf("%w: %w", ErrEnded, end)
 	}
 	c.mu.Lock()
 	waiting := c.pending

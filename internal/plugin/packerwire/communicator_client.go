@@ -76,7 +76,7 @@ func (m *communicator) begin(ctx context.Context) (context.Context, context.Canc
 	go func() {
 		select {
 		case <-m.caller.Done():
-			cancel(component.ErrDisconnected)
+			cancel(fmt.Errorf("%w: %w", component.ErrDisconnected, ErrEnded))
 		case <-watch:
 		}
 	}()

@@ -19,7 +19,7 @@ import (
 // harms nobody and helps on a busy machine.
 const (
 	acceptPatience = 30 * time.Second
-	dialPatience   = 15 * time.Second
+	dialPatience   = 7 * time.Second
 	parkPatience   = 30 * time.Second
 )
 
@@ -163,7 +163,7 @@ func (b *Conn) waitFor(ctx context.Context, id uint32) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-b.ended:
-		return nil, errEnded
+		return nil, ErrEnded
 	case <-limit.C:
 		return nil, fmt.Errorf("it did not within %s", acceptPatience)
 	}
@@ -176,8 +176,9 @@ func (b *Conn) waitFor(ctx context.Context, id uint32) (net.Conn, error) {
 	return s, nil
 }
 
-// errEnded is the error of everything that needs a connection after its end.
-var errEnded = errors.New("the connection has ended")
+// ErrEnded is the error of everything that needs a connection, or a stream of it, after its
+// end.
+var ErrEnded = errors.New("the connection has ended")
 
 // forget removes a slot; a stream that nobody has taken is closed.
 func (b *Conn) forget(id uint32, w *slot) {

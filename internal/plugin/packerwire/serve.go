@@ -53,7 +53,7 @@ func (s Services) Serve(ctx context.Context, stream net.Conn) error {
 	v := &server{services: s, stream: stream}
 	unhook := context.AfterFunc(ctx, func() { expire(stream) })
 	err := v.loop(ctx)
-	cancel(errEnded)
+	cancel(ErrEnded)
 	v.calls.Wait()
 	unhook()
 	abandon(stream)

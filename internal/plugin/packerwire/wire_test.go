@@ -543,7 +543,7 @@ func TestBroker(t *testing.T) {
 	}
 	_ = plugin.Close()
 	<-host.Done()
-	if _, err := host.Accept(t.Context(), 11); !errors.Is(err, errEnded) {
+	if _, err := host.Accept(t.Context(), 11); !errors.Is(err, ErrEnded) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -225,41 +225,26 @@ func (p *Process) End(ctx context.Context) error {
 // Explain makes the error of a call understandable. When the plugin has not answered
 // because it is gone, the error says how it ended and what it logged last.
 func (p *Process) Explain(err error) error {
-	if err == nil || packerwire.IsRemote(err) || errors.Is(err, packerwire.ErrUncancelled) {
+	if err == nil || packerwire.IsRemote(err) || !errors.Is(err, packerwire.ErrEnded) {
 		return err
 	}
-	if !p.gone() {
-		return err
-	}
-	return p.withLogs(fmt.Errorf("the plugin %s ended without an answer: %s", p.o.Name, p.exit()))
-}
-
-// gone reports whether the connection has ended. The process of a plugin that crashes
-// ends at once; one that only hangs up may go on, and is not waited for.
-func (p *Process) gone() bool {
-	select {
-	case <-p.proc.Done():
-		return true
-	case <-p.caller.Done():
-	default:
-		return false
-	}
-	limit := time.NewTimer(endPatience)
+	// The process of a plugin that crashes ends at once; one that only hangs up goes on,
+	// and is not waited for.
+	limit := time.NewTimer(hangUpPatience)
 	defer limit.Stop()
 	select {
 	case <-p.proc.Done():
+		return p.withLogs(fmt.Errorf("the plugin %s ended without an answer: %s (%w)", p.o.Name, p.exit(), err))
 	case <-limit.C:
+		return p.withLogs(fmt.Errorf("the plugin %s gave no answer that can be understood: %w", p.o.Name, err))
 	}
-	return true
 }
 
-// exit says how the process ended.
+// hangUpPatience is how long a process may take to end after its connection has.
+const hangUpPatience = 700 * time.Millisecond
+
+// exit says how the process has ended.
 func (p *Process) exit() string {
-	select {
-	case <-p.proc.Done():
-	default:
-		return "it closed the connection and goes on running"
-	}
 	err := p.proc.Err()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return "exit status 0"
