@@ -154,11 +154,7 @@ func (h *hookStep) apply(ctx context.Context, t component.Target) error {
 		stop()
 		<-served
 	}()
-	data := sendFacts(h.facts)
-	if _, ok := data["PackerHTTPAddr"]; !ok && t.HTTPAddr != "" {
-		data["PackerHTTPAddr"] = t.HTTPAddr
-	}
-	err := packerwire.Hook{Caller: h.peer.Caller}.Run(ctx, h.name, data, id, hookGrace)
+	err := packerwire.Hook{Caller: h.peer.Caller}.Run(ctx, h.name, hookData(h.facts), id, hookGrace)
 	if err != nil && !packerwire.IsRemote(err) {
 		return fmt.Errorf("let the host provision the machine: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"ingot/internal/plugin/packerwire"
 	"ingot/internal/plugin/wirespec"
 )
 
@@ -16,6 +17,11 @@ func ServeConn(ctx context.Context, kind, name string, enc wirespec.Encoding, co
 		return err
 	}
 	return p.serve(ctx, services, conn)
+}
+
+// NewProvisioner serves a provisioner without a host.
+func NewProvisioner(name string, o Options) packerwire.ProvisionerServer {
+	return &provisioner{plugin: &plugin{Options: o, enc: wirespec.Gob, began: time.Now()}, name: name, c: o.Components.Provisioner(name)}
 }
 
 // ListenTCP is how the plugin listens on Windows.

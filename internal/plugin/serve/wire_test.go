@@ -256,16 +256,16 @@ func TestServedProvisioner(t *testing.T) {
 		if err := p.Prepare(t.Context(), inline("echo id <unknown>")); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.Prepare(t.Context(), inline("echo id 7; echo {{build `ID`}} {{build_name}}; echo oops >&2")); err != nil {
+		if err := p.Prepare(t.Context(), inline("echo id 7; echo {{build `ID`}} {{build_name}}; echo oops >&2; echo http=$PACKER_HTTP_ADDR.")); err != nil {
 			t.Fatal(err)
 		}
-		facts := map[string]any{"ID": "i-7", "ConnType": "ssh", "Port": int64(22), "SSHAgentAuth": false}
+		facts := map[string]any{"ID": "i-7", "ConnType": "ssh", "Port": int64(22), "SSHAgentAuth": false, "PackerHTTPAddr": "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER"}
 		for range 2 { // a host may try again
 			shown, err := s.provision(t, t.Context(), facts, machine(t))
 			if err != nil {
 				t.Fatalf("%v\n%s\n%s", err, shown, s.log)
 			}
-			for _, want := range []string{"say: id 7", "say: i-7 web", "error: oops"} {
+			for _, want := range []string{"say: id 7", "say: i-7 web", "error: oops", "say: http=."} {
 				if !strings.Contains(shown, want) {
 					t.Errorf("%q is missing in:\n%s", want, shown)
 				}
@@ -433,7 +433,8 @@ func TestServedBuilder(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, s.log)
 		}
-		if h.data["ID"] != "machine-1" || h.data["Colour"] != "red" || h.data["ConnType"] != "local" || h.data["PackerRunUUID"] == "" {
+		if h.data["ID"] != "machine-1" || h.data["Colour"] != "red" || h.data["ConnType"] != "local" || h.data["PackerRunUUID"] == "" ||
+			h.data["Port"] != int64(0) || h.data["PackerHTTPAddr"] != "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER" {
 			t.Errorf("the data of the hook: %v", h.data)
 		}
 		if text := h.text(); !strings.Contains(text, "say: the machine is there") || !strings.Contains(text, "say: from a provisioner") || strings.Contains(text, "hidden-word") {
@@ -755,4 +756,26 @@ func TestPortsOfWindows(t *testing.T) {
 	if _, err := serve.ListenTCP(env("20", "10")); err == nil || !strings.Contains(err.Error(), "is empty") {
 		t.Errorf("an empty range: %v", err)
 	}
+}
+
+// FuzzConfigs: whatever a host sends as a configuration is an error or is read.
+func FuzzConfigs(f *testing.F) {
+	doc, err := wirespec.EncodeConfig(cty.ObjectVal(map[string]cty.Value{
+		"inline": cty.ListVal([]cty.Value{cty.StringVal("a {{build `ID`}}")}), "valid_exit_codes": cty.ListVal([]cty.Value{cty.Zero}), "nope": cty.True,
+	}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(doc, "inline", "x,y")
+	f.Add([]byte(`{"value":{"inline":[["a"]],"env":{"a":null}},"type":["object",{"inline":["tuple",[["list","string"]]],"env":["map","bool"]}]}`), "env", "{{user `x`}}")
+	o := options(f, &journal.MemStore{}, io.Discard)
+	f.Fuzz(func(t *testing.T, doc []byte, key, text string) {
+		p := serve.NewProvisioner("shell", o)
+		list := []any{map[string]any{"packer_build_name": text}, doc, map[string]any{key: text}, map[string]any{key: []any{text, map[string]any{key: nil}}}}
+		for n := range list {
+			if err := p.Prepare(t.Context(), list[:n+1]); err != nil && strings.Contains(err.Error(), "internal error") {
+				t.Error(err)
+			}
+		}
+	})
 }
