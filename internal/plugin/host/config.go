@@ -93,6 +93,9 @@ func (h *Provider) check(
 	ctx context.Context, u use, s settings, schema component.Schema,
 	ask func(context.Context, *process.Process, []any) error, take **process.Process,
 ) diag.List {
+	if !s.cfg.IsKnown() {
+		return nil // there is nothing that could be wrong yet
+	}
 	list, err := h.list(s, u, s.planning.Build, h.plugin.Core.Force, h.plugin.Core.Debug)
 	if err != nil {
 		return diag.Errorf("The configuration cannot be sent to the plugin", "%s.", err)

@@ -36,6 +36,9 @@ func (d *dataSource) Read(ctx context.Context, cfg cty.Value) (cty.Value, diag.L
 		return cty.DynamicVal, diag.Errorf("The plugin failed", "%s.", err)
 	}
 	none := cty.UnknownVal(s.result)
+	if !cfg.IsWhollyKnown() {
+		return none, nil // it would read something else
+	}
 	var p *process.Process
 	defer func() {
 		if p != nil {

@@ -131,7 +131,7 @@ func (p *plugin) evaluate(ctx context.Context, what string, schema component.Sch
 	}
 	view := scope.View()
 	view.Template = p.vars(s, at)
-	doc, err := documentOf(schema, s.values, !at.final)
+	doc, err := documentOf(schema, s.values, !at.final && !s.legacy)
 	if err != nil {
 		return cty.NilVal, diag.Errorf("Configuration that cannot be read", "%s: %v.", what, err)
 	}
@@ -342,13 +342,17 @@ func floatValue(f float64) (cty.Value, error) {
 	return cty.NumberFloatVal(f), nil
 }
 
-// withUnknowns makes the texts unknown in which a host has put that it does not know
-// something yet.
+// withUnknowns makes unknown what a host may send because it does not know it yet:
+// texts that say so, and lists and maps with nothing in them. That a number is 0 or
+// something is false may mean the same, but cannot be told.
 func withUnknowns(v cty.Value) cty.Value {
 	// The callback never fails.
 	out, _ := cty.Transform(v, func(_ cty.Path, v cty.Value) (cty.Value, error) {
-		if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && strings.Contains(v.AsString(), wirespec.UnknownText) {
-			return cty.UnknownVal(cty.String), nil
+		switch t := v.Type(); {
+		case v.IsNull() || !v.IsKnown():
+		case t == cty.String && strings.Contains(v.AsString(), wirespec.UnknownText),
+			(t.IsListType() || t.IsMapType()) && v.LengthInt() == 0:
+			return cty.UnknownVal(t), nil
 		}
 		return v, nil
 	})

@@ -1,3 +1,5 @@
+//go:build unix
+
 package serve_test
 
 import (
@@ -28,6 +30,7 @@ import (
 	"ingot/internal/plugin/serve"
 	"ingot/internal/plugin/wirespec"
 	"ingot/internal/postproc/checksum"
+	"ingot/internal/postproc/compress"
 	"ingot/internal/provision/shell"
 	"ingot/internal/provision/sleep"
 	"ingot/internal/reap"
@@ -66,7 +69,7 @@ func ours() set {
 	return set{
 		builders:       map[string]component.Builder{"file": file.New(), "machine": machineBuilder{}},
 		provisioners:   map[string]component.Provisioner{"shell": shell.New(), "sleep": sleep.New(), "odd": odd{}},
-		postProcessors: map[string]component.PostProcessor{"checksum": checksum.New(), "same": same{}},
+		postProcessors: map[string]component.PostProcessor{"checksum": checksum.New(), "compress": compress.New(), "same": same{}},
 		dataSources:    map[string]component.DataSource{"null": nulldata.New()},
 	}
 }
@@ -98,6 +101,13 @@ func (l *lockedBuffer) String() string {
 }
 
 func options(t testing.TB, runs *journal.MemStore, log io.Writer) serve.Options {
+	o := optionsIn(t.TempDir(), runs)
+	o.Err = log
+	return o
+}
+
+// optionsIn has everything below one folder.
+func optionsIn(dir string, runs *journal.MemStore) serve.Options {
 	reapers := journal.NewReapers(reap.Files{}, reap.Processes{})
 	return serve.Options{
 		Components: ours(), Version: "1.2.3", CoreVersion: "1.16.0", Reapers: reapers,
@@ -117,8 +127,8 @@ func options(t testing.TB, runs *journal.MemStore, log io.Writer) serve.Options 
 				},
 			}, nil
 		},
-		Home: t.TempDir(), TempDir: t.TempDir(), CacheDir: t.TempDir(), ReportDir: t.TempDir(),
-		Getenv: func(string) string { return "" }, Out: io.Discard, Err: log,
+		Home: dir, TempDir: dir, CacheDir: filepath.Join(dir, "cache"), ReportDir: filepath.Join(dir, "reports"),
+		Getenv: func(string) string { return "" }, Out: io.Discard, Err: io.Discard,
 	}
 }
 
@@ -371,8 +381,8 @@ func TestServedDataSource(t *testing.T) {
 	})
 }
 
-// host is what a host does while a builder runs.
-type host struct {
+// packer is what a host does while a builder runs.
+type packer struct {
 	screen
 	bench *bench
 	calls []string
@@ -381,7 +391,7 @@ type host struct {
 	on func(ctx context.Context, m component.Communicator) error
 }
 
-func (h *host) Run(ctx context.Context, name string, data map[string]any, stream uint32) error {
+func (h *packer) Run(ctx context.Context, name string, data map[string]any, stream uint32) error {
 	h.mu.Lock()
 	h.calls = append(h.calls, name)
 	h.mu.Unlock()
@@ -401,8 +411,8 @@ func (h *host) Run(ctx context.Context, name string, data map[string]any, stream
 	return h.on(ctx, packerwire.NewCommunicator(h.bench.conn, c, packerwire.CommunicatorOptions{Shell: component.POSIX}))
 }
 
-func (s *bench) build(t testing.TB, ctx context.Context, on func(context.Context, component.Communicator) error) (*host, uint32, error) {
-	h := &host{bench: s, on: on}
+func (s *bench) build(t testing.TB, ctx context.Context, on func(context.Context, component.Communicator) error) (*packer, uint32, error) {
+	h := &packer{bench: s, on: on}
 	services := packerwire.Services{}
 	services.AddUI(h)
 	services.AddHook(h)
@@ -647,7 +657,7 @@ func TestCommandLine(t *testing.T) {
 	if err := serve.Main(t.Context(), []string{"describe"}, o); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"version":"1.2.3","sdk_version":"0.6.10","api_version":"x5.0","builders":["file","machine"],"post_processors":["checksum","same"],"provisioners":["shell","sleep"],"datasources":["null"],"protocol_version":"v2"}` + "\n"
+	want := `{"version":"1.2.3","sdk_version":"0.6.10","api_version":"x5.0","builders":["file","machine"],"post_processors":["checksum","compress","same"],"provisioners":["shell","sleep"],"datasources":["null"],"protocol_version":"v2"}` + "\n"
 	if out.String() != want {
 		t.Errorf("described as %s, want %s", out.String(), want)
 	}
