@@ -57,7 +57,7 @@ type builtin struct {
 var _ component.Provider = builtin{}
 
 func builtins() builtin {
-	return builtin{
+	b := builtin{
 		builders: map[string]func() component.Builder{
 			"docker": docker.New,
 			"file":   filebuilder.New,
@@ -96,6 +96,8 @@ func builtins() builtin {
 			"null": nulldata.New,
 		},
 	}
+	addTestBuilders(b.builders)
+	return b
 }
 
 func (a *app) dialers() map[string]component.Dialer {
@@ -107,7 +109,11 @@ func (a *app) dialers() map[string]component.Dialer {
 }
 
 func (a *app) reapers() journal.Reapers {
-	return journal.NewReapers(reap.Files{}, reap.Processes{}, docker.NewReaper(), oci.NewReaper())
+	return journal.NewReapers(a.allReapers()...)
+}
+
+func (a *app) allReapers() []component.Reaper {
+	return append(testReapers(), reap.Files{}, reap.Processes{}, docker.NewReaper(), oci.NewReaper())
 }
 
 // Manifest implements component.Provider.

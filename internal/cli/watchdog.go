@@ -34,7 +34,7 @@ func (a *app) watchRun(d dirs, run string, no bool, warn func(string)) *watchdog
 		// Whoever ends the processes that hold its token must not end what
 		// cleans up after one of them; and a crash that a test asks for is
 		// that of the run.
-		w, err = watchdog.Start(program, []string{d.State, run}, a.environ, []string{reap.TokenVariable, failpoint.Variable})
+		w, err = watchdog.Start(program, []string{d.State, run}, a.environ, []string{reap.TokenVariable, failpoint.Variable, failpoint.CountVariable})
 		if err == nil {
 			return w
 		}

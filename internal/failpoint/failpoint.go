@@ -14,6 +14,10 @@ package failpoint
 // Several are separated by commas.
 const Variable = "INGOT_FAILPOINTS"
 
+// CountVariable is the environment variable with the name of a file, to which such a
+// program adds a line with the name of each moment that it reaches.
+const CountVariable = "INGOT_FAILPOINTS_SEEN"
+
 // The moments.
 const (
 	// JournalCreate is when the folder of a run is there and its journal is not.

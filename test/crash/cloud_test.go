@@ -275,9 +275,9 @@ func TestCloudLosesComputer(t *testing.T) {
 	steps, calls := length(t)
 	t.Logf("%d steps, %d calls", steps, len(calls))
 	for _, torn := range []bool{false, true} {
-		c := cell{"fake cloud", "power, unsynced writes dropped", "every write, sync, request and answer"}
+		c := cell{"fake cloud", lostPower, atStep}
 		if torn {
-			c.lost = "power, unsynced writes torn"
+			c.lost = lostPowerTorn
 		}
 		for cut := 1; cut <= steps; cut++ {
 			loseAt(t, c, cut, torn)
@@ -325,7 +325,7 @@ func loseAt(t *testing.T, c cell, cut int, torn bool, faults ...fakecloud.Fault)
 // done again.
 func TestCloudReapLosesComputer(t *testing.T) {
 	steps, _ := length(t)
-	c := cell{"fake cloud", "power, during the reap", "every write, sync, request and answer"}
+	c := cell{"fake cloud", lostInReap, atStep}
 	for cut, through := 1, false; !through; cut++ {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSimulation(t)
@@ -360,7 +360,7 @@ func TestCloudReapLosesComputer(t *testing.T) {
 func TestCloudMishaps(t *testing.T) {
 	_, calls := length(t)
 	for _, mishap := range fakecloud.Mishaps() {
-		c := cell{"fake cloud", string(mishap), "every call, once and each time"}
+		c := cell{"fake cloud", string(mishap), atCall}
 		for turn := 1; turn <= len(calls); turn++ {
 			if mishap == fakecloud.NoCapacity && !isCreate(calls[turn-1]) {
 				continue // where nothing is made there is room enough
@@ -436,10 +436,10 @@ func isRelease(calls []string, turn int) bool {
 // something, and the loss of the computer at every step.
 func TestCloudLosesComputerAfterMishap(t *testing.T) {
 	steps, _ := length(t)
-	part := newPart(t, 4)
+	part := newPart(t, mishapParts)
 	for _, mishap := range fakecloud.Mishaps() {
 		for n, collection := range []string{fakecloud.KeyPairs, fakecloud.Disks, fakecloud.Instances, fakecloud.Images} {
-			c := cell{"fake cloud", "power, after: " + string(mishap), "every step, for every create call"}
+			c := cell{"fake cloud", lostAfter + string(mishap), atStep}
 			f := fakecloud.Fault{Mishap: mishap, Call: "POST " + collection, Turn: 1, For: 300 * time.Millisecond}
 			for cut := 1; cut <= steps; cut++ {
 				if part.has(cut + n) {

@@ -53,6 +53,10 @@ type subject struct {
 	saves bool
 	// programs are what has to be installed.
 	programs []string
+	// cloud asks for a fake cloud, whose address is the variable endpoint.
+	cloud bool
+	// parts is in how many parts the matrix of the subject is swept.
+	parts int
 }
 
 // backgroundStep has processes on this machine: one that the script waits
@@ -126,6 +130,18 @@ build {
 }
 `
 
+const cloudProcessTemplate = `
+variable "mark" {}
+variable "endpoint" {}
+source "fakecloud" "crash" {
+  endpoint = var.endpoint
+}
+build {
+  sources = ["fakecloud.crash"]
+  post-processor "manifest" {}
+}
+`
+
 // qemuTemplate has a machine with a TPM and a CD, which switches itself off.
 const qemuTemplate = `
 variable "mark" {}
@@ -176,6 +192,7 @@ func subjects(env live.Env) []subject {
 	all := []string{"journal.create", "journal.before", "journal.after", "journal.remove"}
 	oci := subject{
 		name:     "oci",
+		parts:    matrixParts,
 		points:   all,
 		template: ociTemplate,
 		args:     []string{"-var", "base=" + env.TinyTar},
@@ -187,6 +204,7 @@ func subjects(env live.Env) []subject {
 	return []subject{
 		{
 			name:     "docker",
+			parts:    matrixParts,
 			points:   all,
 			template: dockerTemplate,
 			args:     []string{"-var", "image=" + env.TinyImage},
@@ -211,10 +229,19 @@ func subjects(env live.Env) []subject {
 		oci,
 		cached,
 		{
+			name:     "fake cloud, as a program",
+			parts:    matrixParts,
+			cloud:    true,
+			template: cloudProcessTemplate,
+			results:  []string{"packer-manifest.json"},
+			sees:     []string{"cloud", "file", "image"},
+		},
+		{
 			name: "qemu",
 			// The moments after a record differ from those before the next one
 			// as with the others; each machine takes seconds.
 			points:   []string{"journal.before"},
+			parts:    guestParts,
 			template: qemuTemplate,
 			results:  []string{"output-crash", "packer-manifest.json"},
 			whole:    []string{"output-crash"},
@@ -236,6 +263,9 @@ func TestCrash(t *testing.T) {
 	for _, s := range subjects(env) {
 		t.Run(s.name, func(t *testing.T) {
 			live.RequirePrograms(t, s.programs...)
+			if s.points == nil {
+				t.Skip("its crashes are those of the matrix")
+			}
 			c := newCampaign(t, env, program, s)
 			full := c.completeRun()
 			for _, point := range s.points {
@@ -262,7 +292,7 @@ const (
 func buildProgram(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ingot")
-	cmd := exec.Command("go", "build", "-tags", "failpoints", "-o", path, "ingot/cmd/ingot")
+	cmd := exec.Command("go", "build", "-tags", "failpoints,fakecloud", "-o", path, "ingot/cmd/ingot")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build ingot: %v\n%s", err, out)
 	}
@@ -283,6 +313,8 @@ type campaign struct {
 	mu   sync.Mutex // guards the two below
 	rows []row
 	seen map[string]bool
+	// counts is how often a complete run gets to each point.
+	counts map[string]int
 }
 
 // row is one crash in the summary.
@@ -421,6 +453,7 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 		w.reapAgain()
 		c.foreign.check(t)
 		failed = t.Failed()
+		tally.note(cell{c.subject.name, lostIngot, crashedAt(when)}, len(before), !failed)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.rows = append(c.rows, row{when: when, state: state, traces: count(before), removed: removed, ok: !failed})
@@ -476,4 +509,15 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// crashedAt names the kind of moment in the table.
+func crashedAt(when string) string {
+	switch {
+	case strings.HasPrefix(when, "journal."):
+		return atRecord
+	case strings.HasPrefix(when, "call "):
+		return atAnswer
+	}
+	return atRandom
 }

@@ -22,20 +22,19 @@ type score struct {
 
 // tallies adds up the crashes of one test process.
 type tallies struct {
-	mu    sync.Mutex
-	order []cell
-	by    map[cell]score // guarded by mu
+	mu sync.Mutex
+	by map[cell]score // guarded by mu
 }
 
 var tally = &tallies{by: map[cell]score{}}
 
 func (a *tallies) note(c cell, left int, clean bool) {
+	if !known(c) {
+		panic(fmt.Sprintf("the table has no row for %+v", c))
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s, ok := a.by[c]
-	if !ok {
-		a.order = append(a.order, c)
-	}
+	s := a.by[c]
 	s.crashes++
 	if left > 0 {
 		s.left++

@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/component"
 	"ingot/internal/failpoint"
 	"ingot/internal/journal"
+	"ingot/internal/testkit/fakecloud"
 )
 
 // world is the surroundings of one run: folders of its own, and a mark that
@@ -34,6 +36,8 @@ type world struct {
 	neighbours []string
 	// ownGroup puts what is run into a group of processes of its own.
 	ownGroup bool
+	// countInto is a file for the names of the points that a run gets to.
+	countInto string
 	// complete says that the run ended well, so that its image is wanted.
 	complete bool
 	// unread says that the journal was gone before it could be read, so that
@@ -41,6 +45,10 @@ type world struct {
 	unread bool
 	// kept are resources that the run gave to the user before it was killed.
 	kept []string
+	// cloud is where the subject builds, with what is somebody else's there; nil
+	// for most subjects.
+	cloud        *fakecloud.Server
+	cloudForeign []string
 }
 
 const (
@@ -65,6 +73,9 @@ func (c *campaign) newWorld(t *testing.T) *world {
 	}
 	if c.cache != "" {
 		copyTree(t, c.cache, w.path("cache"))
+	}
+	if c.subject.cloud {
+		w.startCloud()
 	}
 	write(t, w.path("work/template.pkr.hcl"), c.subject.template)
 	for name, data := range c.subject.files {
@@ -105,6 +116,7 @@ func (w *world) command(point string, args ...string) *exec.Cmd {
 		"INGOT_STATE_DIR=" + w.path("state"), "INGOT_CACHE_DIR=" + w.path("cache"), "INGOT_CONFIG_DIR=" + w.path("home"),
 		"DOCKER_HOST=" + w.dockerHost,
 		failpoint.Variable + "=" + what,
+		failpoint.CountVariable + "=" + w.countInto,
 		markVariable + "=" + w.mark,
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: w.ownGroup}
@@ -158,7 +170,11 @@ func (w *world) buildArgs() []string {
 }
 
 func (w *world) watchedArgs() []string {
-	return append(append([]string{"build", "-var", "mark=" + w.mark}, w.c.subject.args...), ".")
+	args := append([]string{"build", "-var", "mark=" + w.mark}, w.c.subject.args...)
+	if w.cloud != nil {
+		args = append(args, "-var", "endpoint="+w.cloud.URL)
+	}
+	return append(args, ".")
 }
 
 // build runs a build that kills itself at the failpoint, "" for none.
@@ -204,6 +220,9 @@ func (w *world) openAndKept() string {
 	return fmt.Sprintf("[%s] kept %d", strings.Join(held, " "), len(w.kept))
 }
 
+// resultKinds are the kinds of resources that artifacts are made of.
+var resultKinds = []string{"docker.image", "file.dir", fakecloud.Name + ".image"}
+
 // keptResults lists the images and folders of which the journal says that they
 // belong to the user.
 func (w *world) keptResults(run string) []string {
@@ -221,7 +240,7 @@ func (w *world) keptResults(run string) []string {
 		}
 		switch r.Type {
 		case journal.Intent:
-			results[r.Lease] = r.Resource.Kind == "docker.image" || r.Resource.Kind == "file.dir"
+			results[r.Lease] = slices.Contains(resultKinds, r.Resource.Kind)
 		case journal.Made:
 			ids[r.Lease] = r.ID
 		case journal.Kept:
@@ -298,6 +317,17 @@ func (w *world) traces() []trace {
 			add("file", dir+"/"+name)
 		}
 	}
+	if w.cloud != nil {
+		for _, thing := range w.cloud.Things() {
+			switch {
+			case slices.Contains(w.cloudForeign, thing.ID):
+			case thing.Collection() == fakecloud.Images:
+				add("image", thing.ID)
+			default:
+				add("cloud", thing.ID)
+			}
+		}
+	}
 	add("container", w.c.foreign.containersOf(w.t, w.mark)...)
 	add("image", w.c.foreign.imagesOf(w.t, w.mark)...)
 	return out
@@ -311,12 +341,17 @@ func (w *world) checkNothingLeft() {
 	defer func() { w.c.foreign.removeImages(w.t, images) }()
 	for _, tr := range w.traces() {
 		if tr.kind == "image" {
-			images = append(images, tr.what)
+			if w.cloud == nil {
+				images = append(images, tr.what)
+			}
 			if w.complete || slices.Contains(w.kept, tr.what) {
 				continue
 			}
 		}
 		w.t.Errorf("left: %s %s", tr.kind, tr.what)
+	}
+	if w.cloud != nil {
+		w.checkCloud()
 	}
 	for _, n := range w.neighbours {
 		if _, err := os.Stat(filepath.Join(n, "inside")); err != nil {
@@ -404,6 +439,33 @@ func (w *world) checkResults() {
 			w.t.Errorf("result: %v", err)
 		} else if info.Size() == 0 {
 			w.t.Errorf("result: %s is empty", name)
+		}
+	}
+}
+
+// startCloud starts a cloud in which somebody else has something, and another run of
+// ours that is alive somewhere else.
+func (w *world) startCloud() {
+	w.cloud = fakecloud.NewServer()
+	w.t.Cleanup(w.cloud.Close)
+	for _, collection := range []string{fakecloud.KeyPairs, fakecloud.Disks, fakecloud.Instances, fakecloud.Images} {
+		token := foreignToken + "-" + collection
+		w.cloudForeign = append(w.cloudForeign,
+			w.cloud.Add(collection, fakecloud.Thing{Labels: map[string]string{"owner": "somebody else"}}),
+			w.cloud.Add(collection, fakecloud.Thing{Token: token, Labels: map[string]string{component.LabelToken: token}}))
+	}
+}
+
+// checkCloud looks for what is somebody else's, and for the images that were kept.
+func (w *world) checkCloud() {
+	w.t.Helper()
+	var there []string
+	for _, thing := range w.cloud.Things() {
+		there = append(there, thing.ID)
+	}
+	for _, id := range slices.Concat(w.cloudForeign, w.kept) {
+		if !slices.Contains(there, id) {
+			w.t.Errorf("lost: %s", id)
 		}
 	}
 }
