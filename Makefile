@@ -7,7 +7,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 export CGO_ENABLED := 0
 
-.PHONY: build quickstart deps test lint cross fuzz bench clean
+.PHONY: build quickstart deps test lint cross fuzz crash bench clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ingot ./cmd/ingot
@@ -43,6 +43,11 @@ cross:
 # test/fuzz/targets, FUZZTIME (60s) each, two at a time.
 fuzz:
 	./test/fuzz/run
+
+# The whole crash matrix, of which each run of the tests does a part, and the table
+# of its results in docs/reliability.md. It takes about an hour.
+crash: deps
+	INGOT_CRASH_PART=all $(GO) test -timeout 3h ./test/crash -update
 
 bench: build deps
 	./test/bench/run

@@ -200,7 +200,7 @@ func subjects(env live.Env) []subject {
 		sees:     []string{"file", "process"},
 	}
 	cached := oci
-	cached.name, cached.warm, cached.points = "oci cached", true, []string{"journal.after"}
+	cached.name, cached.warm, cached.points, cached.parts = "oci cached", true, []string{"journal.after"}, 0
 	return []subject{
 		{
 			name:     "docker",
@@ -453,7 +453,7 @@ func (c *campaign) crash(when string, build func(*world) ending) (killed bool) {
 		w.reapAgain()
 		c.foreign.check(t)
 		failed = t.Failed()
-		tally.note(cell{c.subject.name, lostIngot, crashedAt(when)}, len(before), !failed)
+		tally.note(cell{c.subject.name, lostIngot, c.subject.crashedAt(when)}, len(before), !failed)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.rows = append(c.rows, row{when: when, state: state, traces: count(before), removed: removed, ok: !failed})
@@ -512,8 +512,10 @@ func write(t *testing.T, path, text string) {
 }
 
 // crashedAt names the kind of moment in the table.
-func crashedAt(when string) string {
+func (s subject) crashedAt(when string) string {
 	switch {
+	case strings.HasPrefix(when, "journal.") && s.every > 1:
+		return atThird
 	case strings.HasPrefix(when, "journal."):
 		return atRecord
 	case strings.HasPrefix(when, "call "):

@@ -29,10 +29,11 @@ const (
 // When.
 const (
 	atRecord   = "before and after every journal record"
+	atThird    = "before every third journal record"
 	atAfter    = "after every journal record"
 	atProvider = "around every thing made or removed, and every request"
 	atAnswer   = "while the engine answers"
-	atRandom   = "ten moments of the run"
+	atRandom   = "moments spread over the run"
 	atDisk     = "at every write, sync and removal of the journal"
 	atSync     = "at every sync of the journal"
 	atStep     = "at every write, sync, request and answer"
@@ -87,6 +88,9 @@ func tableRows() []tableRow {
 		}
 		add(builder, lostIngot, atRandom, 1)
 		processes(builder, matrixParts)
+	}
+	for _, at := range []string{atThird, atAnswer, atRandom} {
+		add("docker step cache", lostIngot, at, 1)
 	}
 	add("oci cached", lostIngot, atRecord, 1)
 	add("oci cached", lostIngot, atRandom, 1)
