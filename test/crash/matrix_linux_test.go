@@ -125,7 +125,12 @@ func (c *campaign) sweep(l loss, point string, p part, nth int) int {
 		wg   sync.WaitGroup
 		lost atomic.Int64
 	)
-	for range parallel {
+	// Emulated machines want a processor each, and are given one.
+	workers := parallel
+	if c.subject.parts == guestParts {
+		workers = 1
+	}
+	for range workers {
 		wg.Go(func() {
 			for turn := range turns {
 				if c.lose(l, point, turn) {
