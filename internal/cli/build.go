@@ -37,6 +37,7 @@ type buildFlags struct {
 	failFast   bool
 	detailed   bool
 	noWatchdog bool
+	lifetime   time.Duration
 	cache      cacheFlags
 	retry      int
 	retrySet   bool
@@ -109,6 +110,7 @@ func (f *buildFlags) add(c *cobra.Command) {
 	fl.IntVar(&f.retry, "retry", 0, "make a build up to `N` more times when it failed for a reason that may pass; the default is what its retry block says")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all builds when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why builds failed, see above")
+	fl.DurationVar(&f.lifetime, "expires-after", journal.Lifetime, "label what is made at a provider as needed no longer than this `duration`, for 'ingot reap -provider'; more than the build takes")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
 	fl.BoolVar(&f.ifChanged, "if-changed", false, "make only builds whose inputs have changed since the last such build here, or whose artifact is gone")
 	f.cache.register(c)
@@ -124,6 +126,9 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	onError, err := engine.ParseOnError(f.onError)
 	if err != nil {
 		return fmt.Errorf("-on-error: %w", err)
+	}
+	if f.lifetime <= 0 {
+		return fmt.Errorf("-expires-after: the duration has to be more than nothing (%s)", f.lifetime)
 	}
 	if f.retry < 0 {
 		return fmt.Errorf("-retry: the number of attempts cannot be negative (%d)", f.retry)
@@ -225,7 +230,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	res, err := engine.Run(steps.work, e.plan, engine.Options{
 		RunID: run.id, Handle: screen.sink.Handle, Ledger: run.ledger, Dialers: a.dialers(),
 		Prompt: screen.prompt, Clock: component.SystemClock{}, Limits: ratelimit.New(component.SystemClock{}),
-		Parallel: f.parallel, FailFast: f.failFast, MaxRetries: f.maxRetries(), OnError: e.onError, Force: f.force, Debug: f.debug,
+		Parallel: f.parallel, FailFast: f.failFast, Lifetime: f.lifetime, MaxRetries: f.maxRetries(), OnError: e.onError, Force: f.force, Debug: f.debug,
 		TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache, ReportDir: a.reportDir(d, run.id), Sensitive: screen.secrets.Add, Release: steps.release,
 		Explain: screen.explain, Cache: e.cache,
 		Outcomes: outcomes, Dir: dir, Probe: a.reapers().Probe, Finished: e.finished, IfChanged: e.ifChanged,

@@ -14,9 +14,11 @@ import (
 )
 
 type reapFlags struct {
-	dryRun    bool
-	olderThan time.Duration
-	json      bool
+	dryRun       bool
+	olderThan    time.Duration
+	olderThanSet bool
+	json         bool
+	provider     string
 }
 
 func (a *app) reapCommand() *cobra.Command {
@@ -27,14 +29,26 @@ func (a *app) reapCommand() *cobra.Command {
 		Long: `Removes the containers, folders, keys and processes of runs whose process is
 gone: killed, crashed, or ended with -on-error=abort. What a run has made is in
 its journal from before it existed, so nothing is guessed; runs that are alive
-are never touched. Without arguments it looks at all runs.`,
+are never touched. Without arguments it looks at all runs.
+
+With -provider it asks a provider in place of the journals, which may be gone with
+the machine that they were on: what runs have made there carries the run, the build
+and the time until which it may be needed. What has expired is removed; with
+-older-than what is older than that, and with RUN what belongs to that run. What
+belongs to a run that is alive on this machine, and what nobody has labelled, is
+never touched.`,
 		Example: `  ingot reap -dry-run
   ingot reap
-  ingot reap -older-than=12h`,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.reap(cmd, f, args) },
+  ingot reap -older-than=12h
+  ingot reap -provider=docker -dry-run`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.olderThanSet = cmd.Flags().Changed("older-than")
+			return a.reap(cmd, f, args)
+		},
 	}
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "only list what would be removed")
 	c.Flags().DurationVar(&f.olderThan, "older-than", 0, "leave runs alone that started less than this `duration` ago, such as 12h")
+	c.Flags().StringVar(&f.provider, "provider", "", "ask this `provider`, such as docker, for what has expired")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object per resource and a summary")
 	return c
 }
@@ -47,6 +61,9 @@ type reapLine struct {
 	Resource *component.Resource `json:"resource,omitempty"`
 	Removed  *bool               `json:"removed,omitempty"`
 	Error    string              `json:"error,omitempty"`
+	Build    string              `json:"build,omitempty"`
+	Expires  *time.Time          `json:"expires,omitempty"`
+	Reason   string              `json:"reason,omitempty"`
 	Runs     *int                `json:"runs,omitempty"`
 	Count    *int                `json:"count,omitempty"`
 	Failed   *int                `json:"failed,omitempty"`
@@ -59,7 +76,10 @@ func (a *app) reap(cmd *cobra.Command, f reapFlags, runs []string) error {
 	}
 	steps := climb(cmd.Context(), func(s string) { fmt.Fprintln(a.streams.Err, s) }, exitNow)
 	defer steps.stop()
-	out := reapPrinter{seen: new(struct{ alive bool }), app: a, flags: f, runsDir: runsDir(d)}
+	out := reapPrinter{seen: new(seen), app: a, flags: f, runsDir: runsDir(d)}
+	if f.provider != "" {
+		return a.sweep(steps.work, f, runs, out)
+	}
 	total, err := journal.Recover(steps.work, journal.FileStore{Dir: runsDir(d)}, a.reapers(), journal.RecoverOptions{
 		OlderThan: f.olderThan, Runs: runs, DryRun: f.dryRun, Now: time.Now(),
 		Report: out.resource, Alive: out.alive, Damaged: out.damaged,
@@ -76,8 +96,15 @@ func (a *app) reap(cmd *cobra.Command, f reapFlags, runs []string) error {
 
 func runsDir(d dirs) string { return filepath.Join(d.State, "runs") }
 
+// seen is what the summary has to know.
+type seen struct {
+	alive bool
+	// left counts what a sweep has left alone.
+	left int
+}
+
 type reapPrinter struct {
-	seen    *struct{ alive bool }
+	seen    *seen
 	app     *app
 	flags   reapFlags
 	runsDir string

@@ -114,7 +114,7 @@ func (l *Ledger) Book(build string, events component.Sink) *Book {
 // NewToken returns a name that is unique and safe as a label, a container
 // name and a part of a file name.
 func NewToken() string {
-	return "ingot-" + strings.ToLower(ulid.MustNew(ulid.Now(), rand.Reader).String())
+	return tokenPrefix + strings.ToLower(ulid.MustNew(ulid.Now(), rand.Reader).String())
 }
 
 // Acquire implements component.Recorder.

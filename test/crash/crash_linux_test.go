@@ -291,13 +291,27 @@ const (
 // buildProgram builds ingot with the points at which it kills itself.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "ingot")
-	cmd := exec.Command("go", "build", "-tags", "failpoints,fakecloud", "-o", path, "ingot/cmd/ingot")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build ingot: %v\n%s", err, out)
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return path
 }
+
+// built is the program, built once for all tests. TestMain removes it.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "ingot-crash-")
+	if err != nil {
+		return "", err
+	}
+	builtIn = dir
+	path := filepath.Join(dir, "ingot")
+	cmd := exec.Command("go", "build", "-tags", "failpoints,fakecloud", "-o", path, "ingot/cmd/ingot")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build ingot: %w\n%s", err, out)
+	}
+	return path, nil
+})
 
 // campaign is all the crashes of one subject.
 type campaign struct {

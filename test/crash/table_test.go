@@ -109,9 +109,15 @@ const (
 
 var update = flag.Bool("update", false, "write what was swept into docs/reliability.md; wants "+partVariable+"=all")
 
+// builtIn is the folder of the program that the tests have built, "" for none.
+var builtIn string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
+	}
 	if *update && code == 0 {
 		if err := writeTable(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -192,6 +198,9 @@ func TestReliabilityTable(t *testing.T) {
 		}
 		for n := range fields {
 			fields[n] = strings.TrimSpace(fields[n])
+		}
+		if fields[0] == "not yet" {
+			continue
 		}
 		if n, err := strconv.Atoi(fields[0]); err != nil || n < 1 || fields[2] != fields[0] {
 			t.Errorf("%s %s crashes, %s clean: sweep it in full with `make crash`", r.key(), fields[0], fields[2])

@@ -119,6 +119,9 @@ func (w *world) command(point string, args ...string) *exec.Cmd {
 		failpoint.CountVariable + "=" + w.countInto,
 		markVariable + "=" + w.mark,
 	}
+	if w.cloud != nil {
+		cmd.Env = append(cmd.Env, fakecloud.EndpointVariable+"="+w.cloud.URL)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: w.ownGroup}
 	return cmd
 }

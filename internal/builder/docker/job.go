@@ -201,8 +201,9 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 	lease, err := r.Journal.Acquire(ctx, want, func(ctx context.Context, res component.Resource) (string, error) {
 		ctx, stop := answered(ctx)
 		defer stop()
+		config, host := j.labelled(spec, r.Labels(res.Token))
 		made, err := j.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
-			Config: &spec.Config, HostConfig: &spec.Host, NetworkingConfig: spec.Networking,
+			Config: &config, HostConfig: &host, NetworkingConfig: spec.Networking,
 			Platform: platform, Name: res.Token,
 		})
 		dockerengine.Answered(res.Attrs, err)
@@ -215,6 +216,25 @@ func (j *job) create(ctx context.Context, r component.Run, spec *runSpec) (strin
 		return "", err
 	}
 	return lease.Resource().ID, nil
+}
+
+// labelled says on a container whose it is. A label would get into every image that is
+// committed from it; an annotation does not, but an engine before 24 forgets it, and only
+// the container's name is left then.
+func (j *job) labelled(spec *runSpec, labels map[string]string) (container.Config, container.HostConfig) {
+	config, host := spec.Config, spec.Host
+	host.Annotations = withLabels(host.Annotations, labels)
+	if !j.config.Commit {
+		config.Labels = withLabels(config.Labels, labels)
+	}
+	return config, host
+}
+
+// withLabels adds labels to those that the user has set, which stay as they are.
+func withLabels(given, more map[string]string) map[string]string {
+	out := maps.Clone(more)
+	maps.Copy(out, given)
+	return out
 }
 
 func (j *job) explainCreate(ctx context.Context, err error, spec *runSpec, platform *ocispec.Platform) error {
