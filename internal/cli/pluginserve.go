@@ -71,18 +71,42 @@ func (a *app) servePlugin(ctx context.Context, args []string) error {
 	if home == "" {
 		home, _ = os.UserHomeDir() // only paths with ~ need it
 	}
+	getenv, err := a.takePluginVariables()
+	if err != nil {
+		return err
+	}
 	err = serve.Main(ctx, args, serve.Options{
 		Components: builtins(), Version: pluginVersion(), CoreVersion: packerVersion,
 		Dialers: a.dialers(), Reapers: a.reapers(),
 		OpenJournal: func(ctx context.Context) (serve.Journal, error) { return a.servedRun(ctx, d) },
 		Terminal:    isTerminal(os.Stdin), Home: home, TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache,
-		ReportDir: filepath.Join(d.State, "reports"), Getenv: a.getenv,
+		ReportDir: filepath.Join(d.State, "reports"), Getenv: getenv,
 		Out: a.streams.Out, Err: a.streams.Err, IgnoreSignals: swallowSignals,
 	})
 	if err != nil {
 		return fmt.Errorf("plugin: %w", err)
 	}
 	return nil
+}
+
+// takePluginVariables takes what a host says to a plugin out of the environment, and
+// returns what still knows it: a program that a script of the user starts, such as
+// another Packer, is no plugin.
+func (a *app) takePluginVariables() (func(string) string, error) {
+	taken := map[string]string{}
+	for _, name := range serve.Variables() {
+		taken[name] = a.getenv(name)
+		if err := os.Unsetenv(name); err != nil {
+			return nil, fmt.Errorf("the environment of programs that are started: %w", err)
+		}
+	}
+	a.environ = os.Environ()
+	return func(name string) string {
+		if v, ok := taken[name]; ok {
+			return v
+		}
+		return a.getenv(name)
+	}, nil
 }
 
 // pluginVersion is the version that hosts compare with the one in the file's name;

@@ -194,3 +194,30 @@ func TestPluginWhoseHostVanishesLeavesNothing(t *testing.T) {
 	s.waitGone(t)
 	_ = s.cmd.Wait() // it says that the host is gone
 }
+
+// TestScriptsAreNoPlugins: what a script starts does not find that it is in a plugin.
+func TestScriptsAreNoPlugins(t *testing.T) {
+	s := startServed(t, "provisioner", "shell-local")
+	seen := filepath.Join(t.TempDir(), "seen")
+	doc, err := wirespec.EncodeConfig(cty.ObjectVal(map[string]cty.Value{"inline": cty.ListVal([]cty.Value{cty.StringVal("env > " + seen)})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := packerwire.Provisioner{Caller: s.main}
+	if err := p.Prepare(t.Context(), []any{map[string]any{}, doc, nil}); err != nil {
+		t.Fatal(err)
+	}
+	services := packerwire.Services{}
+	services.AddUI(quietUI{})
+	id := s.conn.NextID()
+	done := make(chan error, 1)
+	go func() { done <- services.ServeOn(context.Background(), s.conn, id) }()
+	if err := p.Provision(t.Context(), map[string]any{"ConnType": "winrm", "ID": "i-7"}, id, time.Minute, nil); err != nil {
+		t.Fatalf("%v\n%s", err, s.log)
+	}
+	<-done
+	env, err := os.ReadFile(seen)
+	if err != nil || !strings.Contains(string(env), "INGOT_STATE_DIR=") || strings.Contains(string(env), "PACKER_PLUGIN_") {
+		t.Errorf("%v\n%s", err, env)
+	}
+}

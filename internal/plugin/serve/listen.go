@@ -104,6 +104,11 @@ func listenTCP(getenv func(string) string) (net.Listener, error) {
 	return nil, fmt.Errorf("listen for the host: no port from %d to %d is free: %w", low, high, last)
 }
 
+// Variables are the environment variables by which a host talks to a plugin alone.
+func Variables() []string {
+	return []string{packerwire.CookieVariable, minPortVariable, maxPortVariable}
+}
+
 func portOf(getenv func(string) string, name string, otherwise int) (int, error) {
 	text := getenv(name)
 	if text == "" {
