@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -153,8 +154,33 @@ func (p provisioner) Provision(ctx context.Context, _ map[string]any, id uint32)
 		return err
 	}
 	r.at(ctx, "Provisioner.Provision")
+	if r.word == "transfer" {
+		return r.transfer(ctx, caller)
+	}
 	return ctx.Err()
 }
+
+// transfer sends and fetches ROGUE_MB megabytes through the host.
+func (r *rogue) transfer(ctx context.Context, caller *packerwire.Caller) error {
+	mb := int64(1000)
+	_, _ = fmt.Sscan(os.Getenv("ROGUE_MB"), &mb) // the default stays
+	comm := packerwire.NewCommunicator(r.conn, caller, packerwire.CommunicatorOptions{})
+	size := mb * 1e6
+	if os.Getenv("ROGUE_FETCH") != "" {
+		var got counter
+		if err := comm.Get(ctx, os.Getenv("ROGUE_FETCH"), &got); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "fetched", int64(got))
+		return nil
+	}
+	return comm.Put(ctx, os.DevNull, io.LimitReader(zeros{}, size), component.FileMeta{Size: size})
+}
+
+// counter counts what is written.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
 type postProcessor struct{ r *rogue }
 
