@@ -69,6 +69,7 @@ var layers = []struct {
 	{"plugin/wirespec", []string{"component", "addr", "diag", "retry", "gotmpl"}, "encodings know schemas and values, not who exchanges them"},
 	{"plugin/plugintest", nil, "plugins for tests know no host"},
 	{"plugin/install", []string{"plugin/store", "component", "addr", "retry", "fetch", "outfile", "hostproc"}, "plugins are installed without knowing templates"},
+	{"plugin/resolve", []string{"plugin/store", "plugin/lock", "template", "component", "addr", "diag"}, "what comes from where is decided without knowing how plugins are run"},
 	{"plugin/lock", []string{"plugin/store", "template", "addr", "diag"}, "a lock file knows digests, not who compares them"},
 	{"plugin/store", []string{"addr", "hostproc"}, "what is installed is known without knowing who uses it"},
 	{"outcome", []string{"component", "stepcache", "addr", "diag", "retry", "gotmpl"}, "what was made is remembered as data; who uses it again is the engine's business"},

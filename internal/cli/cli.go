@@ -117,10 +117,7 @@ type unknownCommand struct {
 // which is not there yet.
 func (u unknownCommand) Error() string {
 	text := fmt.Sprintf("unknown command %q", u.name)
-	switch u.name {
-	case "init", "plugins":
-		return text + ": plugins cannot be installed yet, and what is built in needs none. Leave it out (docs/compatibility.md)"
-	case "verify-attestation":
+	if u.name == "verify-attestation" {
 		return text + ": Packer's command of this name is not available yet (docs/compatibility.md)"
 	}
 	if near, ok := diag.Nearest(u.name, u.known); ok {
@@ -179,6 +176,7 @@ waits for.
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	for _, c := range []*cobra.Command{
 		a.buildCommand(),
+		a.initCommand(),
 		a.validateCommand(),
 		a.lintCommand(),
 		a.planCommand(),
@@ -189,6 +187,7 @@ waits for.
 		a.versionCommand(),
 		a.fixCommand(),
 		a.hcl2UpgradeCommand(),
+		a.pluginsCommand(),
 		a.runsCommand(),
 		a.postProcessCommand(),
 		a.reapCommand(),

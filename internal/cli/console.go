@@ -81,6 +81,9 @@ func (a *app) console(ctx context.Context, f templateFlags, path string) (err er
 		return exitError{exitFailure}
 	}
 	in.EvaluateData = f.evaluateData
+	closePlugins, wrong := a.usePlugins(ctx, f.pluginFlags, path, t, &in, true)
+	screen.closers = append(screen.closers, closePlugins)
+	diags = append(diags, wrong...)
 	scope, more := plan.NewConsole(ctx, t, in)
 	// A variable without a value matters when an expression needs it.
 	diags = withoutUnset(append(diags, more...))

@@ -75,7 +75,7 @@ func isFolder(path string) bool {
 // command that only rewrites one. All but -config-type are hidden.
 func (f *templateFlags) registerForScripts(c *cobra.Command) {
 	f.register(c)
-	for _, name := range []string{"var", "var-file", "only", "except"} {
+	for _, name := range []string{"var", "var-file", "only", "except", "prefer-plugin", "ignore-prerelease-plugins"} {
 		c.Flags().Lookup(name).Hidden = true
 	}
 	c.Flags().Lookup("config-type").Usage = "`kind` of template: only json can be read"
@@ -93,7 +93,7 @@ func (f *templateFlags) withoutEffectOnText() diag.List {
 			out = append(out, diag.Warnf("-"+x.name+" has no effect", "The whole template is rewritten, whatever values its variables will have.")...)
 		}
 	}
-	return out
+	return append(out, f.pluginFlags.withoutEffect("No component is looked at.")...)
 }
 
 // replaceFile writes a file so that it has the old content or the new one,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,7 +99,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+		Cmds: withCommands(pluginCommands(t), map[string]func(*testscript.TestScript, bool, []string){
 			"containers":        containers,
 			"exits":             exits,
 			"guest":             func(ts *testscript.TestScript, neg bool, args []string) { inGuest(t, ts, neg, args) },
@@ -122,8 +123,15 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"winrm-state":       winrmState,
 
 			"wait-for-started": waitForStarted,
-		},
+		}),
 	})
+}
+
+type scriptCommands = map[string]func(*testscript.TestScript, bool, []string)
+
+func withCommands(more, all scriptCommands) scriptCommands {
+	maps.Copy(all, more)
+	return all
 }
 
 // markVariable is in the environment of all that a script starts.

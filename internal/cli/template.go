@@ -25,12 +25,13 @@ import (
 // templateFlags are the flags of every command that reads a template.
 type templateFlags struct {
 	inputs
+	pluginFlags
 	configType     string
 	warnUndeclared bool
 	quietUndecl    bool
 	evaluateData   bool
 	// Accepted because scripts pass them; each says that it has no effect.
-	sequential, skipPrerelease, skipEnforcement bool
+	sequential, skipEnforcement bool
 	// began is the time that counts as the present; when it is zero, the program's
 	// start does. It is not a flag.
 	began time.Time
@@ -41,11 +42,11 @@ type templateFlags struct {
 func (f *templateFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	f.inputs.register(fl)
+	f.pluginFlags.register(c)
 	fl.StringVar(&f.configType, "config-type", "", "`kind` of template on standard input (-) or in a file with another extension: hcl2, or json (a legacy template) by default")
 	fl.BoolVar(&f.sequential, "use-sequential-evaluation", false, "")
-	fl.BoolVar(&f.skipPrerelease, "ignore-prerelease-plugins", false, "")
 	fl.BoolVar(&f.skipEnforcement, "skip-enforcement", false, "")
-	for _, name := range []string{"use-sequential-evaluation", "ignore-prerelease-plugins", "skip-enforcement"} {
+	for _, name := range []string{"use-sequential-evaluation", "skip-enforcement"} {
 		fl.Lookup(name).Hidden = true
 	}
 	switch c.Name() {
@@ -64,7 +65,6 @@ func (f *templateFlags) withoutEffect() diag.List {
 		name, why string
 	}{
 		{f.sequential, "use-sequential-evaluation", "Every value is evaluated after what it needs, whatever the order; what does not depend on each other is evaluated at the same time."},
-		{f.skipPrerelease, "ignore-prerelease-plugins", "No plugins are loaded yet."},
 		{f.skipEnforcement, "skip-enforcement", "There is no registry that could add provisioners."},
 	} {
 		if x.set {
@@ -95,7 +95,13 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 	}
 	in.EvaluateData = why.build || f.evaluateData
 	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
-	p, more := plan.Make(ctx, t, in)
+	closePlugins, more := a.usePlugins(ctx, f.pluginFlags, path, t, &in, false)
+	s.closers = append(s.closers, closePlugins)
+	if diags = append(diags, more...); more.HasErrors() {
+		s.diagnostics(diags, t.Sources)
+		return nil, false, exitError{exitFailure}
+	}
+	p, more = plan.Make(ctx, t, in)
 	s.sources, s.secretVars = t.Sources, sensitiveVariables(t)
 	diags = append(diags, more...)
 	if !why.build || diags.HasErrors() {

@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -55,19 +54,24 @@ func find[C interface {
 	return f, nil
 }
 
+// Explainer is implemented by a provider that can tell why it does not have a
+// component. handled says that nothing is left to be said; the list may be empty when
+// it has been said already.
+type Explainer interface {
+	Explain(kind, name string, at hcl.Range) (diags diag.List, handled bool)
+}
+
 // missing explains why there is no component of a name: it is misspelled, or
 // part of a plugin.
 func (p *planner) missing(kind, name string, at hcl.Range, names []string) diag.List {
-	for _, plugin := range p.template.RequiredPlugins {
-		if name == plugin.Accessor || strings.HasPrefix(name, plugin.Accessor+"-") {
-			return diag.In(at, "Plugins are not supported yet",
-				"The %s %q belongs to the plugin %s, required at %s:%d. This version can run only what is built in: %s.",
-				kind, name, plugin.Address, plugin.Range.Filename, plugin.Range.Start.Line, diag.Names(names))
+	if e, ok := p.in.Provider.(Explainer); ok {
+		if diags, handled := e.Explain(kind, name, at); handled {
+			return diags
 		}
 	}
 	help := diag.Suggest(name, kind+"s", names)
 	if _, near := diag.Nearest(name, names); !near {
-		help += " It may be part of a plugin; plugins are not supported yet."
+		help += " It may be part of a plugin: add that to required_plugins and run \"ingot init\"."
 	}
 	return diag.In(at, "Unknown "+kind, "There is no %s %q.%s", kind, name, help)
 }

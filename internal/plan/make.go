@@ -22,6 +22,10 @@ import (
 // Inputs are what a plan depends on beside the template.
 type Inputs struct {
 	Provider component.Provider
+	// ProviderFor, when set, is asked for the components of each template, that
+	// of a module included, in place of Provider. Its errors are those of the
+	// template.
+	ProviderFor func(t *template.Template) (component.Provider, diag.List)
 	// Vars are the -var arguments ("name=value"), VarFiles the -var-file
 	// arguments, each in order.
 	Vars, VarFiles []string
@@ -145,8 +149,12 @@ func newScopePlanner(ctx context.Context, t *template.Template, in Inputs, calle
 	if call != nil {
 		p.what = fmt.Sprintf("module %q", call.Name)
 	}
+	var diags diag.List
+	if in.ProviderFor != nil {
+		p.in.Provider, diags = in.ProviderFor(t)
+	}
 	table := funcs.Table(p.functionEnv(ctx))
-	scope, diags := lang.NewScope(t, lang.Options{
+	scope, more := lang.NewScope(t, lang.Options{
 		Functions:        table,
 		DefaultFunctions: p.defaultFunctions(table),
 		Template:         p.templateVars("", ""),
@@ -160,6 +168,7 @@ func newScopePlanner(ctx context.Context, t *template.Template, in Inputs, calle
 		Secrets:     in.Secrets,
 	})
 	p.scope = scope
+	diags = append(diags, more...)
 	diags = append(diags, scope.Settle(ctx)...)
 	return p, append(diags, p.indexSources(ctx)...)
 }

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"context"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -238,4 +239,25 @@ func rootOnly(t *template.Template) diag.List {
 			"Outputs are for templates that are used as modules. Nothing can refer to this one.")...)
 	}
 	return diags
+}
+
+// Templates reads the modules of a template and returns it with all of theirs, each
+// once, the template itself first. Nothing is evaluated.
+func Templates(ctx context.Context, t *template.Template, in Inputs) ([]*template.Template, diag.List) {
+	l := moduleLoader{ctx: ctx, in: in}
+	out := []*template.Template{t}
+	seen := map[string]bool{}
+	var gather func(called map[string]*calledModule)
+	gather = func(called map[string]*calledModule) {
+		for _, name := range slices.Sorted(maps.Keys(called)) {
+			m := called[name]
+			if dir := realDir(m.template.Resolve(m.template.Dir)); !seen[dir] {
+				seen[dir] = true
+				out = append(out, m.template)
+			}
+			gather(m.called)
+		}
+	}
+	gather(l.load(t, nil))
+	return out, l.diags
 }

@@ -37,7 +37,8 @@ func Language() []Block {
 	return []Block{
 		{
 			Type: "packer", Repeated: true, Description: "What the template needs.",
-			Arguments: []Argument{{Name: "required_version", Type: "string", Description: "The versions of Packer that the template is for, such as `>= 1.9, < 2`. It is checked before anything else."}},
+			Arguments: []Argument{{Name: "required_version", Type: "string", Description: "The versions of Packer that the template is for, such as `>= 1.9, < 2`. It is checked before anything else."},
+				{Name: "prefer_plugin", Type: "list(string)", Description: "The names of required plugins that are to be used although there is something built in for them. Not in Packer."}},
 			Blocks: []Block{{
 				Type: "required_plugins", Repeated: true, Free: true,
 				Description: "The plugins that the template uses: for each name an object with `source` and `version`.",

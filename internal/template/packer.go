@@ -14,7 +14,7 @@ import (
 func isUpper(r rune) bool { return unicode.IsUpper(r) }
 
 var packerSchema = &hcl.BodySchema{
-	Attributes: []hcl.AttributeSchema{{Name: "required_version"}},
+	Attributes: []hcl.AttributeSchema{{Name: "required_version"}, {Name: "prefer_plugin"}},
 	Blocks:     []hcl.BlockHeaderSchema{{Type: "required_plugins"}},
 }
 
@@ -57,6 +57,9 @@ func requiredVersion(a *hcl.Attribute, have *version.Version) diag.List {
 
 func (d *decoder) packer(b *hcl.Block) diag.List {
 	content, diags := Content(b.Body, packerSchema, "The packer block")
+	if a := content.Attributes["prefer_plugin"]; a != nil {
+		diags = append(diags, d.preferPlugins(a)...)
+	}
 	for _, plugins := range content.Blocks {
 		attrs, hclDiags := plugins.Body.JustAttributes()
 		diags = append(diags, diag.FromHCL(hclDiags)...)
@@ -71,6 +74,21 @@ func (d *decoder) packer(b *hcl.Block) diag.List {
 				d.t.RequiredPlugins = append(d.t.RequiredPlugins, p)
 			}
 		}
+	}
+	return diags
+}
+
+// preferPlugins reads a list of names.
+func (d *decoder) preferPlugins(a *hcl.Attribute) (diags diag.List) {
+	items, hclDiags := hcl.ExprList(a.Expr)
+	if hclDiags.HasErrors() {
+		return diag.In(a.Expr.Range(), "Invalid list of plugins", "prefer_plugin is a list of the names in required_plugins, as in [\"docker\"].")
+	}
+	for _, e := range items {
+		item := &hcl.Attribute{Name: a.Name, Expr: e, NameRange: a.NameRange}
+		diags = append(diags, literal(item, cty.String, func(v cty.Value) {
+			d.t.PreferPlugins = append(d.t.PreferPlugins, &PreferredPlugin{v.AsString(), e.Range()})
+		})...)
 	}
 	return diags
 }

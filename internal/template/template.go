@@ -26,14 +26,17 @@ type Template struct {
 	AutoVarFiles []string
 
 	RequiredPlugins []*RequiredPlugin
-	Variables       []*Variable
-	Locals          []*Local
-	Data            []*Data
-	SourceBlocks    []*Source
-	Builds          []*Build
-	Modules         []*Module
-	Groups          []*Group
-	Outputs         []*Output
+	// PreferPlugins are the plugins that are to be used although there is
+	// something built in.
+	PreferPlugins []*PreferredPlugin
+	Variables     []*Variable
+	Locals        []*Local
+	Data          []*Data
+	SourceBlocks  []*Source
+	Builds        []*Build
+	Modules       []*Module
+	Groups        []*Group
+	Outputs       []*Output
 
 	// Legacy is set for a legacy JSON template.
 	Legacy *Legacy
@@ -50,6 +53,13 @@ type RequiredPlugin struct {
 	Address addr.Plugin
 	Version version.Constraints
 	// Range is that of the local name.
+	Range hcl.Range
+}
+
+// PreferredPlugin is one entry of prefer_plugin.
+type PreferredPlugin struct {
+	// Name is the local name of a required plugin.
+	Name  string
 	Range hcl.Range
 }
 

@@ -150,7 +150,7 @@ func (c *corpusCase) command(t *testing.T, dir string, words ...string) result {
 		mainVariable + "=1", "PACKER_NO_COLOR=1", "PATH=" + os.Getenv("PATH"),
 		"HOME=" + filepath.Join(dir, "home"), "TMPDIR=" + filepath.Join(dir, "tmp"),
 		"INGOT_STATE_DIR=" + filepath.Join(dir, "state"), "INGOT_CACHE_DIR=" + filepath.Join(dir, "cache"),
-		"INGOT_CONFIG_DIR=" + filepath.Join(dir, "config"),
+		"INGOT_CONFIG_DIR=" + filepath.Join(dir, "config"), "PACKER_PLUGIN_PATH=" + filepath.FromSlash("/nowhere/plugins"),
 	}, c.env...)
 	if c.stdin != "" {
 		text, err := os.ReadFile(filepath.Join(dir, "work", c.stdin))

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/component"
+	"ingot/internal/diag"
+	"ingot/internal/plan"
+	"ingot/internal/plugin/install"
+	"ingot/internal/plugin/lock"
+	"ingot/internal/plugin/resolve"
+	"ingot/internal/plugin/store"
+	"ingot/internal/template"
+)
+
+// pluginFlags say which plugins are used.
+type pluginFlags struct {
+	preferPlugins  []string
+	skipPrerelease bool
+}
+
+func (f *pluginFlags) register(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringSliceVar(&f.preferPlugins, "prefer-plugin", nil, "use the plugin of this `name` although there is something built in for it; may be repeated")
+	fl.BoolVar(&f.skipPrerelease, "ignore-prerelease-plugins", false, "use released versions of plugins only")
+}
+
+// withoutEffect says which of the flags given change nothing.
+func (f *pluginFlags) withoutEffect(why string) (out diag.List) {
+	if len(f.preferPlugins) > 0 {
+		out = append(out, diag.Warnf("-prefer-plugin has no effect", why)...)
+	}
+	if f.skipPrerelease {
+		out = append(out, diag.Warnf("-ignore-prerelease-plugins has no effect", why)...)
+	}
+	return out
+}
+
+// magicCookie is in the environment of plugins. A program that runs as one uses
+// none itself.
+const magicCookie = "PACKER_PLUGIN_MAGIC_COOKIE"
+
+// pluginStore is the plugin folder of this user.
+func (a *app) pluginStore() (*store.Store, error) {
+	dir, err := store.Folder(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	d, err := findDirs(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &store.Store{Dir: dir, Cache: d.Cache}, nil
+}
+
+// usePlugins makes the components of plugins available to a plan, until close is
+// called. Lenient does not complain about plugins of which nothing is used.
+func (a *app) usePlugins(ctx context.Context, f pluginFlags, path string, t *template.Template, in *plan.Inputs, lenient bool) (close func() error, diags diag.List) {
+	locked, diags := lockOf(t)
+	input := resolve.Input{
+		Lock: locked, Prefer: f.preferPlugins, ReleasesOnly: f.skipPrerelease,
+		Native: in.Provider, Core: inPackerItself, Lenient: lenient, InitCommand: initCommandFor(path),
+	}
+	if a.getenv(magicCookie) != "" {
+		input.NoStore = errors.New("this program runs as a plugin itself")
+	} else {
+		input.Store, input.NoStore = a.pluginStore()
+	}
+	r := resolve.New(ctx, input)
+	in.ProviderFor = func(one *template.Template) (component.Provider, diag.List) {
+		p, _, diags := r.Resolve(one)
+		if one == t {
+			diags = append(diags, p.CheckPreferred()...)
+		}
+		return p, diags
+	}
+	return r.Close, diags
+}
+
+// lockOf reads the lock file beside a template.
+func lockOf(t *template.Template) (*lock.File, diag.List) {
+	f, diags := lock.Read(filepath.Join(t.Resolve(t.Dir), lock.Name))
+	if f.Text != nil {
+		t.Sources[f.Path] = f.Text
+	}
+	return f, diags
+}
+
+// inPackerItself reports whether a component is one of Packer's own, whose name no
+// plugin can have.
+func inPackerItself(kind, name string) bool {
+	return slices.Contains(map[string][]string{
+		"builder":        {"file", "null"},
+		"provisioner":    {"breakpoint", "file", "powershell", "shell", "shell-local", "sleep", "windows-restart", "windows-shell"},
+		"post-processor": {"artifice", "checksum", "compress", "manifest", "shell-local"},
+		"data source":    {"http", "null"},
+	}[kind], name)
+}
+
+// initCommand is what users run to install the plugins of a template.
+func initCommandFor(path string) string {
+	if path == "" || path == "-" {
+		path = "."
+	}
+	if strings.ContainsAny(path, " '\"$\\") {
+		path = fmt.Sprintf("%q", path)
+	}
+	return "ingot init " + path
+}
+
+// installerFlags say how plugins are installed.
+type installerFlags struct {
+	requireSignatures bool
+}
+
+func (f *installerFlags) register(c *cobra.Command) {
+	c.Flags().BoolVar(&f.requireSignatures, "require-signatures", false, "refuse releases that are not signed with a key in "+install.KeysVariable)
+}
+
+// installer makes an installer; done removes its temporary files. report hears what
+// is tried again.
+func (a *app) installer(f installerFlags, s *store.Store, report func(string)) (in *install.Installer, done func() error, err error) {
+	d, err := findDirs(a.getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	in = &install.Installer{Store: s, Sources: install.SourcesFromEnv(a.getenv), RequireSignature: f.requireSignatures}
+	switch required := a.getenv(install.SignaturesVariable); required {
+	case "":
+	case "require":
+		in.RequireSignature = true
+	default:
+		return nil, nil, fmt.Errorf("%s is %q; it can only be \"require\"", install.SignaturesVariable, required)
+	}
+	if path := a.getenv(install.KeysVariable); path != "" {
+		if in.Keys, err = install.ReadKeys(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	work, err := os.MkdirTemp(a.getenv("TMPDIR"), "ingot-plugins-")
+	if err != nil {
+		return nil, nil, err
+	}
+	var ends []func()
+	in.Run = component.Run{
+		Clock: component.SystemClock{}, CacheDir: d.Cache, WorkDir: work, AtEnd: func(stop func()) { ends = append(ends, stop) },
+		Events: component.SinkFunc(func(e component.Event) {
+			if r, ok := e.(component.Retrying); ok {
+				report(fmt.Sprintf("The %s is tried again in %s: %v", r.What, r.Delay.Round(100_000_000), r.Err))
+			}
+		}),
+	}
+	return in, func() error {
+		for _, stop := range slices.Backward(ends) {
+			stop()
+		}
+		return os.RemoveAll(work)
+	}, nil
+}
+
+// reportTo prints lines for the user on the error stream.
+func (a *app) reportTo() func(string) {
+	return func(line string) { fmt.Fprintln(a.streams.Err, line) }
+}
+
+// parsePlatforms reads the arguments of -platform.
+func parsePlatforms(texts []string) (out []store.Platform, all bool, err error) {
+	for _, text := range texts {
+		if text == "all" {
+			all = true
+			continue
+		}
+		p, err := store.ParsePlatform(text)
+		if err != nil {
+			return nil, false, fmt.Errorf("-platform: %w", err)
+		}
+		out = append(out, p)
+	}
+	if all && len(out) > 0 {
+		return nil, false, errors.New("-platform: all stands for every platform; name no others with it")
+	}
+	return out, all, nil
+}
+
+// recordPrograms finds the digests of a plugin's programs for other platforms, and
+// adds them to what is locked.
+func recordPrograms(ctx context.Context, in *install.Installer, l *lock.Plugin, platforms []store.Platform, all bool) error {
+	if all {
+		platforms = install.SortedPlatforms(l.Archives)
+	}
+	elsewhere := *in
+	elsewhere.Store = &store.Store{Dir: filepath.Join(in.Run.WorkDir, "platforms")}
+	for _, p := range platforms {
+		if l.Programs[p] != "" {
+			continue
+		}
+		got, err := elsewhere.Install(ctx, install.Request{Plugin: l.Address, Version: l.Version, Platform: p, Zips: l.Archives, Programs: l.Programs})
+		if err != nil {
+			return err
+		}
+		l.Programs[p] = got.Program
+	}
+	return nil
+}
+
+// lockEntry is what is locked of a plugin that was installed.
+func lockEntry(old *lock.Plugin, got *install.Installed, want wantedPlugin) *lock.Plugin {
+	l := &lock.Plugin{
+		Address: want.address, Version: got.Name.Version, Constraints: want.constraints.String(), Origin: got.Origin,
+		Archives: maps.Clone(got.Zips), Programs: map[store.Platform]string{},
+	}
+	if old != nil && old.Version.Equal(l.Version) {
+		maps.Copy(l.Programs, old.Programs)
+		if len(l.Archives) == 0 || len(old.Archives) > 0 {
+			l.Archives, l.Origin = maps.Clone(old.Archives), old.Origin
+		}
+	}
+	l.Programs[got.Name.Platform] = got.Program
+	return l
+}
