@@ -19,6 +19,7 @@ import (
 	"ingot/internal/otlp"
 	"ingot/internal/outcome"
 	"ingot/internal/plan"
+	"ingot/internal/plugin/host"
 	"ingot/internal/ratelimit"
 	"ingot/internal/stepcache"
 	"ingot/internal/ui"
@@ -155,6 +156,7 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	steps := climb(ctx, screen.notice, screen.exit)
 	defer steps.stop()
 
+	f.core = host.Core{Debug: f.debug, Force: f.force, OnError: f.onError}
 	p, bad, err := a.plan(steps.work, f.templateFlags, path, planFor{build: true}, screen)
 	if err != nil {
 		screen.reportRefused(f, path, err)
@@ -330,6 +332,7 @@ type screen struct {
 	json    *ui.JSON
 	machine *ui.Machine
 	sink    ui.Sink
+	log     *ui.Log
 	prompt  component.Prompter
 	secrets *ui.Redactor
 	colors  ui.ColorMode
@@ -355,6 +358,7 @@ func (a *app) openScreen(f buildFlags, others ...ui.Sink) (*screen, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.log = log
 	var main ui.Sink
 	switch {
 	case f.json:

@@ -113,7 +113,7 @@ func (a *app) reapers() journal.Reapers {
 }
 
 func (a *app) allReapers() []component.Reaper {
-	return append(testReapers(), reap.Files{}, reap.Processes{}, docker.NewReaper(), oci.NewReaper())
+	return append(testReapers(), reap.Files{}, reap.Processes{}, docker.NewReaper(), oci.NewReaper(), a.plugins)
 }
 
 // Manifest implements component.Provider.

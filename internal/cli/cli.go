@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/builder/oci"
 	"ingot/internal/diag"
+	"ingot/internal/plugin/host"
 	"ingot/internal/watchdog"
 )
 
@@ -56,6 +57,8 @@ type app struct {
 	start   time.Time
 	// machineReadable is the flag that may stand anywhere on the line.
 	machineReadable bool
+	// plugins holds what of plugins is alive.
+	plugins *host.Live
 }
 
 // Main runs one command line and returns the exit code.
@@ -66,7 +69,7 @@ func Main(args []string, streams Streams) int {
 	if len(args) > 1 && args[1] == watchdog.Arg {
 		return watchdogMain(args[2:], streams)
 	}
-	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
+	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now(), plugins: host.NewLive()}
 	root := a.rootCommand(filepath.Base(args[0]))
 	if isPlugin(args[0]) {
 		return a.report(root, a.servePlugin(context.Background(), args[1:]))
@@ -191,7 +194,6 @@ waits for.
 		a.runsCommand(),
 		a.postProcessCommand(),
 		a.reapCommand(),
-		a.pluginCommand(),
 		a.cacheCommand(),
 		a.completionCommand(root),
 	} {

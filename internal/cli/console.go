@@ -81,8 +81,7 @@ func (a *app) console(ctx context.Context, f templateFlags, path string) (err er
 		return exitError{exitFailure}
 	}
 	in.EvaluateData = f.evaluateData
-	closePlugins, wrong := a.usePlugins(ctx, f.pluginFlags, path, t, &in, true)
-	screen.closers = append(screen.closers, closePlugins)
+	wrong := a.usePlugins(ctx, f, path, t, &in, true, screen)
 	diags = append(diags, wrong...)
 	scope, more := plan.NewConsole(ctx, t, in)
 	// A variable without a value matters when an expression needs it.

@@ -59,8 +59,7 @@ func (a *app) inspect(ctx context.Context, f inspectFlags, path string) error {
 		return exitError{exitFailure}
 	}
 	in.EvaluateData = f.evaluateData
-	closePlugins, wrong := a.usePlugins(ctx, f.pluginFlags, path, t, &in, true)
-	screen.closers = append(screen.closers, closePlugins)
+	wrong := a.usePlugins(ctx, f.templateFlags, path, t, &in, true, screen)
 	view, more := plan.Inspect(ctx, t, in)
 	diags = append(append(diags, wrong...), more...)
 	// What is not set yet is part of the picture, not a mistake.

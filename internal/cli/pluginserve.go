@@ -24,16 +24,8 @@ func isPlugin(program string) bool {
 	return strings.HasPrefix(filepath.Base(program), pluginPrefix)
 }
 
-func (a *app) pluginCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "plugin COMMAND",
-		Short: "Be a plugin of Packer",
-		Args:  noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{fmt.Errorf("a command is missing: ingot plugin serve"), cmd}
-		},
-	}
-	c.AddCommand(&cobra.Command{
+func (a *app) pluginServeCommand() *cobra.Command {
+	return &cobra.Command{
 		Use:   "serve describe | serve start KIND [--protobuf] NAME",
 		Short: "Serve Ingot's components to Packer, which starts this",
 		Long: `Lets Packer use Ingot's builders, provisioners, post-processors and data sources.
@@ -57,8 +49,7 @@ lists what there is, and start serves one component until the host is gone.`,
 			}
 			return a.servePlugin(cmd.Context(), args)
 		},
-	})
-	return c
+	}
 }
 
 // servePlugin is this program as a plugin.

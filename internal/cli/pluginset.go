@@ -8,15 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/plan"
+	"ingot/internal/plugin/host"
 	"ingot/internal/plugin/install"
 	"ingot/internal/plugin/lock"
+	"ingot/internal/plugin/process"
 	"ingot/internal/plugin/resolve"
 	"ingot/internal/plugin/store"
 	"ingot/internal/template"
@@ -62,13 +66,17 @@ func (a *app) pluginStore() (*store.Store, error) {
 	return &store.Store{Dir: dir, Cache: d.Cache}, nil
 }
 
-// usePlugins makes the components of plugins available to a plan, until close is
-// called. Lenient does not complain about plugins of which nothing is used.
-func (a *app) usePlugins(ctx context.Context, f pluginFlags, path string, t *template.Template, in *plan.Inputs, lenient bool) (close func() error, diags diag.List) {
+// usePlugins makes the components of plugins available to a plan, until the screen is
+// closed. Lenient does not complain about plugins of which nothing is used.
+func (a *app) usePlugins(ctx context.Context, f templateFlags, path string, t *template.Template, in *plan.Inputs, lenient bool, s *screen) diag.List {
 	locked, diags := lockOf(t)
+	open, err := a.pluginHost(f.core, t, s)
+	if err != nil {
+		return append(diags, diag.Errorf("Invalid setting of plugins", "%s.", err)...)
+	}
 	input := resolve.Input{
 		Lock: locked, Prefer: f.preferPlugins, ReleasesOnly: f.skipPrerelease,
-		Native: in.Provider, Core: inPackerItself, Lenient: lenient, InitCommand: initCommandFor(path),
+		Native: in.Provider, Core: inPackerItself, Open: open, Lenient: lenient, InitCommand: initCommandFor(path),
 	}
 	if a.getenv(magicCookie) != "" {
 		input.NoStore = errors.New("this program runs as a plugin itself")
@@ -76,6 +84,7 @@ func (a *app) usePlugins(ctx context.Context, f pluginFlags, path string, t *tem
 		input.Store, input.NoStore = a.pluginStore()
 	}
 	r := resolve.New(ctx, input)
+	s.closers = append(s.closers, r.Close)
 	in.ProviderFor = func(one *template.Template) (component.Provider, diag.List) {
 		p, _, diags := r.Resolve(one)
 		if one == t {
@@ -83,7 +92,54 @@ func (a *app) usePlugins(ctx context.Context, f pluginFlags, path string, t *tem
 		}
 		return p, diags
 	}
-	return r.Close, diags
+	return diags
+}
+
+// The environment variables that say how plugins are run.
+const (
+	cleanVariable  = "INGOT_PLUGIN_CLEAN_ENV"
+	keepVariable   = "INGOT_PLUGIN_KEEP_ENV"
+	memoryVariable = "INGOT_PLUGIN_MEMORY"
+	filesVariable  = "INGOT_PLUGIN_OPEN_FILES"
+	gobVariable    = "PACKER_FORCE_GOB"
+)
+
+// pluginHost runs plugins as the environment says.
+func (a *app) pluginHost(core host.Core, t *template.Template, s *screen) (func(store.Found) component.Provider, error) {
+	d, err := findDirs(a.getenv)
+	if err != nil {
+		return nil, err
+	}
+	var limits process.Limits
+	if text := a.getenv(memoryVariable); text != "" {
+		n, err := units.RAMInBytes(text)
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("%s is %q; it has to be a size such as 2GB", memoryVariable, text)
+		}
+		limits.Memory = uint64(n)
+	}
+	if text := a.getenv(filesVariable); text != "" {
+		if limits.OpenFiles, err = strconv.ParseUint(text, 10, 32); err != nil || limits.OpenFiles == 0 {
+			return nil, fmt.Errorf("%s is %q; it has to be a number", filesVariable, text)
+		}
+	}
+	keep := strings.FieldsFunc(a.getenv(keepVariable), func(r rune) bool { return r == ',' || r == ' ' })
+	isSet := func(name string) bool { v := a.getenv(name); return v != "" && v != "0" }
+	core.Version = packerVersion
+	for name, secret := range sensitiveVariables(t) {
+		if secret {
+			core.SensitiveVariables = append(core.SensitiveVariables, name)
+		}
+	}
+	slices.Sort(core.SensitiveVariables)
+	return func(f store.Found) component.Provider {
+		return host.New(host.Plugin{
+			Path: f.Path, Name: f.Binary.Name, Digest: f.SHA256, Description: f.Description, Core: core,
+			Log:    func(line string) { s.log.Info(line, "plugin", f.Binary.Name) },
+			Limits: limits, CleanEnv: isSet(cleanVariable), KeepEnv: keep,
+			SpecCache: filepath.Join(d.Cache, "plugins", "schemas"), Live: a.plugins, ForceGob: isSet(gobVariable),
+		})
+	}, nil
 }
 
 // lockOf reads the lock file beside a template.

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/history"
 	"ingot/internal/outcome"
 	"ingot/internal/plan"
+	"ingot/internal/plugin/host"
 )
 
 func (a *app) postProcessCommand() *cobra.Command {
@@ -86,6 +87,7 @@ func (a *app) postProcess(ctx context.Context, f buildFlags, name, template stri
 	defer steps.stop()
 
 	all := f.templateFlags
+	all.core = host.Core{Debug: f.debug, Force: f.force}
 	all.only = nil // it chooses among what the run has made
 	p, _, err := a.plan(steps.work, all, template, planFor{build: true}, screen)
 	if err != nil {

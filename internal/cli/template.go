@@ -18,6 +18,7 @@ import (
 	"ingot/internal/lang/funcs"
 	"ingot/internal/legacy/fix"
 	"ingot/internal/plan"
+	"ingot/internal/plugin/host"
 	"ingot/internal/template"
 	"ingot/internal/ui"
 )
@@ -35,6 +36,8 @@ type templateFlags struct {
 	// began is the time that counts as the present; when it is zero, the program's
 	// start does. It is not a flag.
 	began time.Time
+	// core is what plugins are told of a build. It is no flag either.
+	core host.Core
 }
 
 // register adds the flags. Those that are there only for old scripts are
@@ -95,8 +98,7 @@ func (a *app) plan(ctx context.Context, f templateFlags, path string, why planFo
 	}
 	in.EvaluateData = why.build || f.evaluateData
 	in.WarnUndeclared = f.warnUndeclared || (!why.build && !f.quietUndecl)
-	closePlugins, more := a.usePlugins(ctx, f.pluginFlags, path, t, &in, false)
-	s.closers = append(s.closers, closePlugins)
+	more := a.usePlugins(ctx, f, path, t, &in, false, s)
 	if diags = append(diags, more...); more.HasErrors() {
 		s.diagnostics(diags, t.Sources)
 		return nil, false, exitError{exitFailure}

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/failpoint"
 	"ingot/internal/journal"
+	"ingot/internal/plugin/host"
 	"ingot/internal/reap"
 	"ingot/internal/retry"
 	"ingot/internal/watchdog"
@@ -53,7 +54,7 @@ func watchdogMain(args []string, streams Streams) int {
 		return exitOK
 	}
 	d := dirs{State: args[0]}
-	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now()}
+	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now(), plugins: host.NewLive()}
 	report, err := a.releaseVanished(d, args[1])
 	if err == nil {
 		return exitOK

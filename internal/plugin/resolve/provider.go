@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -121,9 +120,7 @@ func (p *Provider) discover(typ string, want func(plugin string) bool) []*discov
 			d = &discovered{name: name}
 			var f *store.Found
 			f, d.refused, d.wrong = p.r.in.Store.Choose(p.r.ctx, store.Want{Name: name, ReleasesOnly: p.r.in.ReleasesOnly, Approve: p.r.approve(nil)})
-			if f != nil && p.r.in.Open == nil {
-				d.refused = append(d.refused, store.Refused{Binary: f.Binary, Why: errors.New("this version installs plugins and cannot run them yet")})
-			} else if f != nil {
+			if f != nil {
 				d.provider = p.r.opened(*f)
 			}
 			p.found[name] = d

@@ -342,8 +342,6 @@ func (e *entry) load(r *Resolver) component.Provider {
 		e.wrong = err
 	case found == nil && len(refused) > 0:
 		e.wrong = errors.New(e.missing(r, refused))
-	case found != nil && r.in.Open == nil:
-		e.wrong = errors.New("this version installs plugins and cannot run them yet")
 	case found != nil:
 		e.found, e.provider = found, r.opened(*found)
 	}
