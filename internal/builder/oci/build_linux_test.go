@@ -51,6 +51,32 @@ type build struct {
 // boot plans and boots. With cache "" the build has a cache of its own.
 func boot(t testing.TB, cache string, env map[string]string, a attrs) *build {
 	t.Helper()
+	b := prepare(t, cache, env, a)
+	b.boot()
+	return b
+}
+
+func (b *build) boot() {
+	b.Helper()
+	m, err := b.job.Boot(b.Context(), b.run)
+	if err != nil {
+		b.Fatalf("boot: %v", err)
+	}
+	b.connect(m)
+}
+
+func (b *build) connect(m component.Machine) {
+	b.Helper()
+	b.machine = m
+	var err error
+	if b.comm, err = m.(component.SelfDialer).Dial(b.Context(), b.run); err != nil {
+		b.Fatalf("dial: %v", err)
+	}
+}
+
+// prepare plans and prepares.
+func prepare(t testing.TB, cache string, env map[string]string, a attrs) *build {
+	t.Helper()
 	b := &build{TB: t}
 	b.run, b.journal, b.events = componenttest.NewRun(t)
 	b.journal.Reap = NewReaper().Reap
@@ -70,14 +96,6 @@ func boot(t testing.TB, cache string, env map[string]string, a attrs) *build {
 	})
 	if err := job.Prepare(t.Context(), b.run); err != nil {
 		t.Fatalf("prepare: %v", err)
-	}
-	m, err := job.Boot(t.Context(), b.run)
-	if err != nil {
-		t.Fatalf("boot: %v", err)
-	}
-	b.machine = m
-	if b.comm, err = m.(component.SelfDialer).Dial(t.Context(), b.run); err != nil {
-		t.Fatalf("dial: %v", err)
 	}
 	return b
 }

@@ -23,6 +23,7 @@ type sealed struct {
 	by     string
 	always bool // has an entry in the history even without a layer
 	blob   *base.Blob
+	file   string // where the blob is
 	err    error
 }
 
@@ -41,8 +42,8 @@ func (d *diffs) none(by string, always bool) {
 
 // start begins writing the layer that upper is over lowers.
 func (d *diffs) start(ctx context.Context, j *job, by string, always bool, lowers []string, upper string) {
-	s := &sealed{by: by, always: always}
 	file := filepath.Join(j.state, "layer"+strconv.Itoa(len(d.steps)))
+	s := &sealed{by: by, always: always, file: file}
 	d.steps = append(d.steps, s)
 	// The step may be over, and its context with it, before the layer is.
 	ctx = context.WithoutCancel(ctx)

@@ -255,11 +255,19 @@ func (j *job) unpackBase(ctx context.Context, r component.Run) error {
 
 // Boot attaches the base image to the sandbox.
 func (j *job) Boot(ctx context.Context, r component.Run) (component.Machine, error) {
-	m := &machine{job: j, id: filepath.Base(j.state)}
+	return j.boot(ctx, j.newMachine())
+}
+
+// newMachine is a machine on the base image.
+func (j *job) newMachine() *machine {
+	m := &machine{job: j, id: filepath.Base(j.state), diffs: newDiffs()}
 	for i := len(j.rootfs) - 1; i >= 0; i-- {
 		m.lowers = append(m.lowers, j.rootfs[i])
 	}
-	m.diffs = newDiffs()
+	return m
+}
+
+func (j *job) boot(ctx context.Context, m *machine) (component.Machine, error) {
 	if err := j.writeNetworkFiles(); err != nil {
 		return nil, fmt.Errorf("oci: %w", err)
 	}

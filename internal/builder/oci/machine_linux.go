@@ -24,6 +24,7 @@ type machine struct {
 	lowers []string // topmost first: sealed steps, then the base
 	steps  int      // uppers so far, which gives the current one its name
 	diffs  *diffs
+	saved  int // how many of the steps are in the checkpoint that it stands on
 }
 
 // Facts has ID, which tells this build's sandbox from others.
