@@ -99,12 +99,22 @@ type Saved struct {
 	Path string
 }
 
+// StepSkipper is implemented by a StepSealer that can be resumed. SkipStep is called
+// for each provisioner that is not run, in order: what the machine was resumed from
+// has its result, but it may have another name and place now.
+type StepSkipper interface {
+	SkipStep(step StepInfo)
+}
+
 // StepInfo tells a StepSealer which provisioner has just run.
 type StepInfo struct {
 	// Type and Name are the provisioner's type and label.
 	Type, Name string
 	// Index is its position among the provisioners that ran, from 0.
 	Index int
+	// Neutral says that it leaves nothing of its own on the machine. What was
+	// resumed knows nothing of those (Inputs.Neutral).
+	Neutral bool
 }
 
 // FactNames is implemented by a Job that knows at plan time which names its

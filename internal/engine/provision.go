@@ -21,10 +21,14 @@ const cleanupTimeout = 5 * time.Minute
 // and lets the user decide with -on-error=ask.
 func (b *build) provision(ctx context.Context, m component.Machine, comm component.Communicator) error {
 	sealer, _ := m.(component.StepSealer)
+	skipper, _ := m.(component.StepSkipper)
 	b.cache.started()
 	for i, step := range b.plan.Provisioners {
 		if b.cache.skips(i) {
 			b.inStep(step.Addr).Emit(component.StepSkipped{Reason: "its result is in the step cache"})
+			if skipper != nil {
+				skipper.SkipStep(stepInfo(step, i))
+			}
 			continue
 		}
 		if err := b.debugPause(ctx, step.Addr.String()); err != nil {
@@ -35,7 +39,7 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 			b.cache.failed(i)
 		}
 		if err == nil && sealer != nil {
-			err = sealer.SealStep(ctx, b.rt, component.StepInfo{Type: step.Addr.Type, Name: step.Addr.Name, Index: i})
+			err = sealer.SealStep(ctx, b.rt, stepInfo(step, i))
 		}
 		if err == nil {
 			err = b.cache.save(ctx, i, clean, m)
@@ -50,6 +54,14 @@ func (b *build) provision(ctx context.Context, m component.Machine, comm compone
 		}
 	}
 	return context.Cause(ctx)
+}
+
+func stepInfo(s *plan.Step, i int) component.StepInfo {
+	info := component.StepInfo{Type: s.Addr.Type, Name: s.Addr.Name, Index: i}
+	if in, ok := s.Planned.(component.InputReader); ok {
+		info.Neutral = in.Inputs().Neutral
+	}
+	return info
 }
 
 // provisionStep runs one step until it succeeds or the user gives up. Clean says

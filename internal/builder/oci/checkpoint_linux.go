@@ -25,10 +25,8 @@ var (
 
 // savedStep is a step in the list of a checkpoint.
 type savedStep struct {
-	By string `json:"by"`
-	// Always says that it is in the history even without a layer.
-	Always bool        `json:"always"`
-	Layer  *savedLayer `json:"layer,omitempty"`
+	// Layer is nil when it changed nothing.
+	Layer *savedLayer `json:"layer,omitempty"`
 }
 
 // savedLayer is the layer of a step.
@@ -79,7 +77,13 @@ func (m *machine) SaveCheckpoint(ctx context.Context, _ component.Run, to compon
 	}
 	list := []savedStep{}
 	for i, s := range steps[m.saved:] {
-		saved := savedStep{By: s.by, Always: s.always}
+		if s.neutral {
+			if s.blob != nil {
+				return none, fmt.Errorf("oci: %s was to leave nothing behind, but has a layer", s.by)
+			}
+			continue
+		}
+		saved := savedStep{}
 		if s.blob != nil {
 			if saved.Layer, err = saveLayer(s, filepath.Join(to.Dir, "layer-"+strconv.Itoa(i))); err != nil {
 				return none, fmt.Errorf("oci: save layer of %s: %w", s.by, err)
@@ -159,18 +163,17 @@ func (m *machine) restore(ctx context.Context, from component.Checkpoint) error 
 		return err
 	}
 	for _, saved := range list {
-		s := &sealed{by: saved.By, always: saved.Always}
+		s := &sealed{always: true}
 		if l := saved.Layer; l != nil {
 			s.file = filepath.Join(from.Dir, filepath.Base(l.File))
 			s.blob = base.NewBlob(s.file, l.Digest, l.DiffID, l.Size, l.Type)
 			if err := m.unpack(ctx, s.blob); err != nil {
-				return fmt.Errorf("layer of %s: %w", s.by, err)
+				return fmt.Errorf("%s: %w", s.file, err)
 			}
 		}
 		m.steps++
-		m.diffs.steps = append(m.diffs.steps, s)
+		m.restored = append(m.restored, s)
 	}
-	m.saved = len(m.diffs.steps)
 	return nil
 }
 

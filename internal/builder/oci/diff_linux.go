@@ -22,9 +22,11 @@ import (
 type sealed struct {
 	by     string
 	always bool // has an entry in the history even without a layer
-	blob   *base.Blob
-	file   string // where the blob is
-	err    error
+	// neutral: the step cannot have changed anything, and is not saved.
+	neutral bool
+	blob    *base.Blob
+	file    string // where the blob is
+	err     error
 }
 
 // diffs writes layers in the background, one at a time.

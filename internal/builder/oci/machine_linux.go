@@ -25,6 +25,8 @@ type machine struct {
 	steps  int      // uppers so far, which gives the current one its name
 	diffs  *diffs
 	saved  int // how many of the steps are in the checkpoint that it stands on
+
+	restored []*sealed // what it was resumed from has them; SkipStep gives them names
 }
 
 // Facts has ID, which tells this build's sandbox from others.
@@ -58,17 +60,35 @@ func (m *machine) attach(ctx context.Context) error { return m.job.box.Attach(ct
 // SealStep makes what the provisioner changed a layer. The layer is written
 // while the next provisioner runs.
 func (m *machine) SealStep(ctx context.Context, r component.Run, step component.StepInfo) error {
-	by := "ingot provisioner " + strconv.Itoa(step.Index+1) + ": " + step.Type
-	if step.Name != "" && step.Name != step.Type {
-		by += " " + step.Name
-	}
+	by := createdBy(step)
 	if err := m.seal(ctx, r, by, true); err != nil {
 		return err
 	}
+	m.diffs.steps[len(m.diffs.steps)-1].neutral = step.Neutral
 	if err := m.attach(ctx); err != nil {
 		return fmt.Errorf("oci: attach file system after %s: %w", by, err)
 	}
 	return nil
+}
+
+// createdBy is what the image says of a provisioner.
+func createdBy(step component.StepInfo) string {
+	by := "ingot provisioner " + strconv.Itoa(step.Index+1) + ": " + step.Type
+	if step.Name != "" && step.Name != step.Type {
+		by += " " + step.Name
+	}
+	return by
+}
+
+// SkipStep implements component.StepSkipper.
+func (m *machine) SkipStep(step component.StepInfo) {
+	s := &sealed{always: true, neutral: true}
+	if !step.Neutral && len(m.restored) > 0 {
+		s, m.restored = m.restored[0], m.restored[1:]
+	}
+	s.by = createdBy(step)
+	m.diffs.steps = append(m.diffs.steps, s)
+	m.saved = len(m.diffs.steps)
 }
 
 // seal ends the current step. A step that changed nothing has an entry in the
