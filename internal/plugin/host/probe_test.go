@@ -106,6 +106,24 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// TestLegacyJSON: components of plugins in a JSON template get the placeholders by which
+// they know the build function, and texts with actions as they are.
+func TestLegacyJSON(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRig(t, probe(t), nil)
+	res := r.build(t.Context(), `{
+  "variables": {"who": "me"},
+  "builders": [{"type": "probe-b", "greeting": "from {{user `+"`who`"+`}} {{timestamp}}", "count": 2}],
+  "provisioners": [{"type": "probe", "cmd": "echo {{build `+"`ID`"+`}}"}],
+  "post-processors": [{"type": "probe-pp", "note": "x"}]
+}`)
+	if res.Failed() > 0 {
+		t.Fatal(res.Builds[0].Err)
+	}
+	r.wants("message: greeting is from me {{timestamp}}", "message: probe provisioner cmd=echo {{build `ID`}}",
+		`PackerRunUUID: "Build_PackerRunUUID. To set this dynamically in the Packer template, you must use the`)
+}
+
 // TestValidate: a plugin checks configurations without a build, and its complaints have a
 // line.
 func TestValidate(t *testing.T) {

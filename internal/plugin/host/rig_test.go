@@ -91,7 +91,7 @@ type rig struct {
 	plugin host.Plugin
 	live   *host.Live
 	host   *host.Provider
-	store  *journal.MemStore
+	store  journal.Store
 	prompt component.Prompter
 	change func(*engine.Options)
 
@@ -196,11 +196,14 @@ func (provider) Close() error { return nil }
 // plan plans a template.
 func (r *rig) plan(text string, evaluate bool) (*plan.Plan, diag.List) {
 	r.t.Helper()
-	dir := r.t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "t.pkr.hcl"), []byte(text), 0o600); err != nil {
+	dir, name := r.t.TempDir(), "t.pkr.hcl"
+	if strings.HasPrefix(text, "{") {
+		name = "t.json"
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	tpl, diags := template.Load(filepath.Join(dir, "t.pkr.hcl"), template.Options{CoreVersion: "1.16.0", WorkDir: dir})
+	tpl, diags := template.Load(filepath.Join(dir, name), template.Options{CoreVersion: "1.16.0", WorkDir: dir})
 	if diags.HasErrors() {
 		r.t.Fatal(diags.Err())
 	}

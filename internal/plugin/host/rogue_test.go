@@ -8,12 +8,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"ingot/internal/component"
 	"ingot/internal/plugin/host"
+	"ingot/internal/plugin/process"
 )
 
 // rogue makes a rig with a plugin that misbehaves. When the test ends, no process with its
@@ -267,4 +269,52 @@ func TestHandedOn(t *testing.T) {
 	if len(a) != 1 || a[0].ID != "built" || strings.Contains(r.said(), "destroyed") {
 		t.Errorf("artifacts %+v\n%s", a, r.said())
 	}
+}
+
+// TestCleanEnvironment: with a clean environment, a plugin sees what it needs and what is
+// kept for it.
+func TestCleanEnvironment(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("SOME_CREDENTIAL", "secret")
+	r := newRig(t, probe(t), func(p *host.Plugin) { p.CleanEnv, p.KeepEnv = true, []string{"ROGUE_KEPT"} })
+	t.Setenv("ROGUE_KEPT", "kept")
+	res := r.build(t.Context(), `
+source "probe-b" "b" {
+  greeting = "x"
+}
+build {
+  sources = ["source.probe-b.b"]
+  provisioner "shell" {
+    inline = ["echo [$SOME_CREDENTIAL] [$ROGUE_KEPT]"]
+  }
+}
+`)
+	if res.Failed() > 0 {
+		t.Fatal(res.Builds[0].Err)
+	}
+	r.wants("output: [] [kept]")
+}
+
+// TestLimits: a plugin and what it starts cannot use more than it may.
+func TestLimits(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there are no limits on this system")
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRig(t, probe(t), func(p *host.Plugin) { p.Limits = process.Limits{Memory: 1 << 30, OpenFiles: 123} })
+	res := r.build(t.Context(), `
+source "probe-b" "b" {
+  greeting = "x"
+}
+build {
+  sources = ["source.probe-b.b"]
+  provisioner "shell" {
+    inline = ["ulimit -n; ulimit -d"]
+  }
+}
+`)
+	if res.Failed() > 0 {
+		t.Fatal(res.Builds[0].Err)
+	}
+	r.wants("output: 123", "output: 1048576")
 }
