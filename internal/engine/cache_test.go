@@ -39,6 +39,7 @@ type world struct {
 	logs  *journal.MemStore
 
 	mu        sync.Mutex
+	layered   bool              // snapshots have what is new since the one before
 	thrifty   bool              // machines are saved where it is worth it
 	base      string            // what the machines are made of
 	tick      int               // another in each run
@@ -101,30 +102,45 @@ func (j *mapJob) HasCheckpoint(_ context.Context, c component.Checkpoint) (bool,
 func (j *mapJob) Resume(_ context.Context, _ component.Run, c component.Checkpoint) (component.Machine, error) {
 	j.w.mu.Lock()
 	defer j.w.mu.Unlock()
-	saved, ok := j.w.snapshots[c.Data["snapshot"]]
-	if !ok {
-		return nil, component.ErrCheckpointGone
+	m := &mapMachine{w: j.w, files: files{}}
+	for at := &c; at != nil; at = at.Base {
+		saved, ok := j.w.snapshots[at.Data["snapshot"]]
+		if !ok {
+			return nil, component.ErrCheckpointGone
+		}
+		for name, text := range saved {
+			if _, newer := m.files[name]; !newer {
+				m.files[name] = text
+			}
+		}
 	}
-	return &mapMachine{w: j.w, files: maps.Clone(saved)}, nil
+	m.below = maps.Clone(m.files)
+	return m, nil
 }
 
 type mapMachine struct {
 	machine
 	w     *world
 	files files
+	below files // what it was resumed from, or saved last
 }
 
 func (m *mapMachine) SaveCheckpoint(ctx context.Context, r component.Run, to component.CheckpointPlace) (component.SavedState, error) {
 	lease, err := r.Journal.Acquire(ctx, component.Resource{Kind: "snapshot"}, func(_ context.Context, res component.Resource) (string, error) {
 		m.w.mu.Lock()
 		defer m.w.mu.Unlock()
-		m.w.snapshots[res.Token] = maps.Clone(m.files)
+		saved := maps.Clone(m.files)
+		if m.w.layered {
+			maps.DeleteFunc(saved, func(name, text string) bool { return m.below[name] == text })
+		}
+		m.w.snapshots[res.Token] = saved
 		return res.Token, os.WriteFile(filepath.Join(to.Dir, "note"), []byte(res.Token), 0o600)
 	})
 	if err != nil {
 		return component.SavedState{}, err
 	}
-	return component.SavedState{Data: map[string]string{"snapshot": lease.Resource().Token}, Leases: []component.Lease{lease}, Size: 1000}, nil
+	m.below = maps.Clone(m.files)
+	return component.SavedState{Data: map[string]string{"snapshot": lease.Resource().Token}, Leases: []component.Lease{lease}, Size: 1000, OnBase: m.w.layered}, nil
 }
 
 func (m *mapMachine) Dial(context.Context, component.Run) (component.Communicator, error) {
@@ -571,6 +587,7 @@ func TestCachedIsCold(t *testing.T) {
 		if i%100 == 0 {
 			w = newWorld(t)
 			c = chance{Rand: rand.New(rand.NewPCG(seed, uint64(i))), w: w}
+			w.layered = c.IntN(2) == 0
 			c.w.store.Limit = []int64{0, 5000, 20000}[c.IntN(3)]
 			for n := range 3 {
 				c.paths = append(c.paths, w.write(fmt.Sprint("f", n), "0", 0o644))
@@ -596,13 +613,20 @@ func TestCachedIsCold(t *testing.T) {
 
 // Builds that share a store at the same time do not disturb each other.
 func TestBuildsShareAStore(t *testing.T) {
+	for _, layered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("layered %t", layered), func(t *testing.T) { shareAStore(t, layered) })
+	}
+}
+
+func shareAStore(t *testing.T, layered bool) {
 	w := newWorld(t)
+	w.layered = layered
 	w.store.Limit = 6000
 	path := w.write("shared", "text", 0o644)
 	var wg sync.WaitGroup
 	for n := range 4 {
 		wg.Go(func() {
-			for i := range 40 {
+			for i := range 25 {
 				steps := make([]*mapStep, 5)
 				for k := range steps {
 					steps[k] = &mapStep{w: w, name: fmt.Sprint("s", k), arg: fmt.Sprint((i / (k + 1)) % 3), files: []string{path}}
