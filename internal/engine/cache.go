@@ -55,8 +55,8 @@ type cached struct {
 	// off says that nothing more is saved.
 	off bool
 	// worth decides what is saved. awake says that a machine that is started from
-	// a checkpoint need not boot. edited is the provisioner that is another one
-	// than in what was saved last, -1 when none is.
+	// a checkpoint need not boot. edited is the first provisioner that is another
+	// one than the last time, -1 when none is.
 	worth  worth
 	awake  bool
 	edited int
@@ -109,17 +109,14 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 
 // study learns from what is in the store.
 func (c *cached) study() error {
-	if c.use.All {
-		return nil
-	}
 	entries, err := c.use.Store.List()
 	if err != nil {
 		return err
 	}
 	c.worth.learn(entries, c.plan.Addr.String(), c.plan.Source.Type)
-	link := stepcache.Differs(c.chains[len(c.chains)-1], c.plan.Addr.String(), entries)
-	if link == 0 {
-		return nil
+	link, err := c.use.Store.Remember(c.plan.Addr.String(), c.chains[len(c.chains)-1])
+	if err != nil || link == 0 {
+		return err
 	}
 	// Neutral steps have no link of their own.
 	for i, chain := range c.chains[1:] {

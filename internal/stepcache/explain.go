@@ -55,24 +55,6 @@ func Changes(before, now []Part) []string {
 // saving it was not worth the time, or it was removed.
 const NotSaved = "its result was not saved, or was removed from the cache"
 
-// Differs is the first link of a chain that is another one in the entry, of the
-// same build, with which it shares the most; 0 when there is no such link.
-func Differs(c Chain, build string, entries []Entry) int {
-	best, shared := -1, 0
-	for i, e := range entries {
-		if e.Build != build || e.Damage != "" {
-			continue
-		}
-		if n := c.shared(e.Chain); n > shared || n == shared && best >= 0 && e.Created.After(entries[best].Created) {
-			best, shared = i, n
-		}
-	}
-	if best < 0 || shared >= len(c) || shared >= len(entries[best].Chain) {
-		return 0
-	}
-	return shared
-}
-
 // Compare lists what is different in the parts of two things, as clauses: "file a.sh
 // changed".
 func Compare(before, now []Part) []string {

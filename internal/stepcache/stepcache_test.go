@@ -374,3 +374,33 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestChainsAreRemembered(t *testing.T) {
+	s := &Store{Dir: t.TempDir(), Clock: component.SystemClock{}}
+	part := func(text string) []Part { return []Part{Text("argument", text)} }
+	base := Begin("docker", nil)
+	one := base.Next("shell", part("1"))
+	for i, c := range []struct {
+		build string
+		chain Chain
+		want  int
+	}{
+		{"a", one.Next("shell", part("2")), 0},
+		{"a", one.Next("shell", part("2")), 0},
+		{"a", one.Next("shell", part("3")), 2},
+		{"b", one.Next("shell", part("2")), 0},
+		{"a", one, 0},
+		{"a", base.Next("shell", part("9")).Next("shell", part("3")), 1},
+		{"a", Begin("qemu", nil), 0},
+	} {
+		if got, err := s.Remember(c.build, c.chain); err != nil || got != c.want {
+			t.Errorf("%d: link %d, %v", i, got, err)
+		}
+	}
+	if err := s.Shrink(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Remember("b", one.Next("file", nil)); err != nil || got != 2 {
+		t.Errorf("after a clean-up: link %d, %v", got, err)
+	}
+}

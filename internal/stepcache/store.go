@@ -366,6 +366,7 @@ func (s *Store) Wanted(key string) bool {
 // sweep removes what processes that were killed have left, as far as no journal
 // knows of it.
 func (s *Store) sweep() {
+	s.sweepChains()
 	names, err := os.ReadDir(s.root())
 	if err != nil {
 		return // there is no store yet, or the next one who uses it says what is wrong
