@@ -12,6 +12,9 @@ type Planning struct {
 	Build addr.Build
 	// Legacy says that the template is in the legacy JSON format.
 	Legacy bool
+	// Facts are the names of the values that the machine of a step will have. They are
+	// told in legacy templates only, where texts refer to them with the build function.
+	Facts []string
 }
 
 type planningKey struct{}

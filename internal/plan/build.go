@@ -2,6 +2,8 @@ package plan
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/dynblock"
@@ -250,7 +252,11 @@ func bind[S any](ctx context.Context, b *binder, s *step, spec *lang.Spec, plan 
 		if cfg.Incomplete {
 			return none, cfg, diags
 		}
-		ctx = component.WithPlanning(ctx, component.Planning{Build: b.build.Addr, Legacy: b.template.Legacy != nil})
+		planning := component.Planning{Build: b.build.Addr, Legacy: b.template.Legacy != nil}
+		if planning.Legacy {
+			planning.Facts = slices.Sorted(maps.Keys(b.facts))
+		}
+		ctx = component.WithPlanning(ctx, planning)
 		planned, more := plan(ctx, cfg.Value)
 		diags = append(diags, cfg.Locate(more)...)
 		if diags.HasErrors() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,16 +62,16 @@ func (h *Provider) list(s settings, u use, build addr.Build, force, debug bool) 
 		list = append(list, nil) // overrides are in the configuration already
 	}
 	if s.planning.Legacy && u.kind != process.Builder {
-		list = append(list, placeholders())
+		list = append(list, placeholders(s.planning.Facts))
 	}
 	return list, nil
 }
 
 // placeholders are what the build function of legacy JSON templates gives before the
 // machine runs.
-func placeholders() map[string]any {
+func placeholders(facts []string) map[string]any {
 	out := map[string]any{}
-	for _, name := range commonData() {
+	for _, name := range slices.Concat(commonData(), facts) {
 		out[name] = "Build_" + name + ". To set this dynamically in the Packer template, you must use the `build` function"
 	}
 	out["WinRMPassword"] = "{{.WinRMPassword}}"

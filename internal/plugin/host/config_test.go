@@ -71,7 +71,7 @@ func TestLists(t *testing.T) {
 		{"provisioner", process.Provisioner, false, []any{steps, []byte(doc), nil}},
 		{"post-processor", process.PostProcessor, false, []any{steps, []byte(doc)}},
 		{"data source", process.DataSource, false, []any{[]byte(doc)}},
-		{"provisioner of a JSON template", process.Provisioner, true, []any{steps, []byte(doc), nil, placeholders()}},
+		{"provisioner of a JSON template", process.Provisioner, true, []any{steps, []byte(doc), nil, placeholders(nil)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := h.list(settings{cfg, component.Planning{Build: build, Legacy: c.legacy}}, use{c.kind, "x"}, build, true, false)
@@ -83,7 +83,7 @@ func TestLists(t *testing.T) {
 			}
 		})
 	}
-	if p := placeholders(); p["PackerRunUUID"] != "Build_PackerRunUUID. To set this dynamically in the Packer template, you must use the `build` function" || p["WinRMPassword"] != "{{.WinRMPassword}}" {
+	if p := placeholders([]string{"Own"}); p["Own"] == nil || p["PackerRunUUID"] != "Build_PackerRunUUID. To set this dynamically in the Packer template, you must use the `build` function" || p["WinRMPassword"] != "{{.WinRMPassword}}" {
 		t.Errorf("plugins look for other placeholders than %v", p)
 	}
 }

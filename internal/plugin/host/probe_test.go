@@ -120,7 +120,8 @@ func TestLegacyJSON(t *testing.T) {
 	if res.Failed() > 0 {
 		t.Fatal(res.Builds[0].Err)
 	}
-	r.wants("message: greeting is from me {{timestamp}}", "message: probe provisioner cmd=echo {{build `ID`}}",
+	// The plugin would render the actions; the probe does not.
+	r.wants(`message: greeting is from {{"me"}} {{timestamp}}`, `ProbeVar: "Build_ProbeVar. To`, "message: probe provisioner cmd=echo {{build `ID`}}",
 		`PackerRunUUID: "Build_PackerRunUUID. To set this dynamically in the Packer template, you must use the`)
 }
 
