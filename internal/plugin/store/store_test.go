@@ -389,3 +389,24 @@ func FuzzParseFileName(f *testing.F) {
 		}
 	})
 }
+
+// Ensure that what is there and not used is named with the reason, pre-releases too.
+func TestW63WhatIsNotUsedIsNamed(t *testing.T) {
+	s := &Store{Dir: t.TempDir()}
+	for version, api := range map[string]string{"1.0.0-beta": "x5.0", "1.1.0": "x5.1", "2.0.0": "x5.0"} {
+		plugintest.Install(t, s.Dir, probe, version, api)
+	}
+	f, refused, err := s.Choose(t.Context(), Want{Source: source(t, probe), Constraints: constraints(t, "< 2"), ReleasesOnly: true})
+	if err != nil || f != nil {
+		t.Fatalf("%v, %v", f, err)
+	}
+	why := map[string]string{}
+	for _, r := range refused {
+		why[r.Version.String()] = r.Why.Error()
+	}
+	for version, want := range map[string]string{"1.0.0-beta": "is a pre-release", "1.1.0": "protocol x5.1", "2.0.0": "its version is not < 2"} {
+		if !strings.Contains(why[version], want) {
+			t.Errorf("%s: %q, want %q", version, why[version], want)
+		}
+	}
+}
