@@ -33,6 +33,12 @@ type (
 		Nested             any
 		MinItems, MaxItems int
 	}
+	mirrorBlockAttrs struct {
+		TypeName    string
+		ElementType mirrorType
+		Required    bool
+	}
+	mirrorBlockSet   struct{ TypeName string }
 	mirrorObject     map[string]any
 	mirrorPrimitive  struct{ Kind byte }
 	mirrorList       struct{ ElementTypeT mirrorType }
@@ -47,6 +53,11 @@ type (
 		v  any
 	}
 )
+
+// GobEncode writes a type that the text is the name of a primitive one of.
+func (m mirrorType) GobEncode() ([]byte, error) {
+	return gobTypeBytes(map[string]cty.Type{"String": cty.String, "Number": cty.Number}[m.text]), nil
+}
 
 func (m *mirrorType) GobDecode(data []byte) error {
 	var outer struct {
@@ -87,6 +98,8 @@ var registerMirrors = sync.OnceFunc(func() {
 	gob.RegisterName("*hcldec.AttrSpec", new(mirrorAttr))
 	gob.RegisterName("*hcldec.BlockSpec", new(mirrorBlock))
 	gob.RegisterName("*hcldec.BlockListSpec", new(mirrorBlockList))
+	gob.RegisterName("*hcldec.BlockAttrsSpec", new(mirrorBlockAttrs))
+	gob.RegisterName("*hcldec.BlockSetSpec", new(mirrorBlockSet))
 	gob.RegisterName("github.com/hashicorp/hcl/v2/hcldec.ObjectSpec", mirrorObject{})
 	gob.RegisterName("github.com/zclconf/go-cty/cty.primitiveType", mirrorPrimitive{})
 	gob.RegisterName("github.com/zclconf/go-cty/cty.typeList", mirrorList{})
@@ -170,5 +183,39 @@ func TestGobValueIsReadByTheLibrary(t *testing.T) {
 	}
 	if _, err := Gob.EncodeResult(cty.TupleVal([]cty.Value{cty.True})); err == nil {
 		t.Error("a tuple was sent")
+	}
+}
+
+// TestGobOfOtherPlugins: what the library writes is read here, where the types of a
+// stream are defined in the middle of values, and what has no words here is refused.
+func TestGobOfOtherPlugins(t *testing.T) {
+	registerMirrors()
+	for _, c := range []struct {
+		spec any
+		want string
+		err  string
+	}{
+		{&mirrorAttr{"x", mirrorType{"Number"}, true}, "x = Number!", ""},
+		{&mirrorBlockAttrs{"x", mirrorType{"String"}, false}, "x = map(String)", ""},
+		{&mirrorBlock{"x", mirrorObject{"y": &mirrorAttr{"y", mirrorType{"String"}, false}}, true}, "x = block(x req=true {y=String})", ""},
+		{&mirrorBlockList{"x", mirrorObject{"y": &mirrorAttr{"y", mirrorType{"String"}, false}}, 1, 0}, "x = blocklist(x req=true {y=String})", ""},
+		{&mirrorBlockSet{"x"}, "", `"*hcldec.BlockSetSpec" is not supported`},
+		{&mirrorBlock{"x", nil, false}, "", "contents are not an object"},
+		{&mirrorAttr{"z", mirrorType{"String"}, false}, "", `is called "z" in templates`},
+		{"text", "", "neither an attribute nor a block"},
+	} {
+		var data bytes.Buffer
+		if err := gob.NewEncoder(&data).Encode(mirrorObject{"x": c.spec}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Gob.DecodeSchema(data.Bytes())
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%+v: %v, want %q", c.spec, err, c.err)
+		case c.err == "" && err != nil:
+			t.Errorf("%+v: %v", c.spec, err)
+		case c.err == "" && !slices.Equal(list(s), []string{c.want}):
+			t.Errorf("got %q, want %q", list(s), c.want)
+		}
 	}
 }
