@@ -71,7 +71,7 @@ func Main(args []string, streams Streams) int {
 	}
 	a := &app{streams: streams, getenv: os.Getenv, environ: os.Environ(), start: time.Now(), plugins: host.NewLive()}
 	root := a.rootCommand(filepath.Base(args[0]))
-	if isPlugin(args[0]) {
+	if isPlugin(args) {
 		return a.report(root, a.servePlugin(context.Background(), args[1:]))
 	}
 	line := normaliseFlags(root, args[1:])

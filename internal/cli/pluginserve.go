@@ -19,9 +19,14 @@ import (
 // pluginPrefix begins the names of programs that are plugins of Packer.
 const pluginPrefix = "packer-plugin-"
 
-// isPlugin reports whether the program was started under the name of a plugin.
-func isPlugin(program string) bool {
-	return strings.HasPrefix(filepath.Base(program), pluginPrefix)
+// isPlugin reports whether a command line is that of a plugin: its program has the name
+// of one, or it is what hosts run to find out what a program is, before they give it such
+// a name.
+func isPlugin(args []string) bool {
+	if len(args) == 2 && args[1] == "describe" {
+		return true
+	}
+	return strings.HasPrefix(filepath.Base(args[0]), pluginPrefix)
 }
 
 func (a *app) pluginServeCommand() *cobra.Command {
@@ -54,10 +59,8 @@ lists what there is, and start serves one component until the host is gone.`,
 
 // servePlugin is this program as a plugin.
 func (a *app) servePlugin(ctx context.Context, args []string) error {
-	d, err := findDirs(a.getenv)
-	if err != nil {
-		return err
-	}
+	// Whoever asks for the description may do so in an empty environment.
+	d, noDirs := findDirs(a.getenv)
 	home := a.getenv("HOME")
 	if home == "" {
 		home, _ = os.UserHomeDir() // only paths with ~ need it
@@ -69,8 +72,13 @@ func (a *app) servePlugin(ctx context.Context, args []string) error {
 	err = serve.Main(ctx, args, serve.Options{
 		Components: builtins(), Version: pluginVersion(), CoreVersion: packerVersion,
 		Dialers: a.dialers(), Reapers: a.reapers(),
-		OpenJournal: func(ctx context.Context) (serve.Journal, error) { return a.servedRun(ctx, d) },
-		Terminal:    isTerminal(os.Stdin), Home: home, TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache,
+		OpenJournal: func(ctx context.Context) (serve.Journal, error) {
+			if noDirs != nil {
+				return serve.Journal{}, noDirs
+			}
+			return a.servedRun(ctx, d)
+		},
+		Terminal: isTerminal(os.Stdin), Home: home, TempDir: a.getenv("TMPDIR"), CacheDir: d.Cache,
 		ReportDir: filepath.Join(d.State, "reports"), Getenv: getenv,
 		Out: a.streams.Out, Err: a.streams.Err, IgnoreSignals: swallowSignals,
 	})

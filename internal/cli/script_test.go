@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(os.Args, OSStreams()))
 	}
 	// Plugins are copies of the program under a name of their own.
-	if isPlugin(os.Args[0]) {
+	if isPlugin(os.Args) {
 		os.Exit(Main(os.Args, OSStreams()))
 	}
 	testscript.Main(m, map[string]func(){
@@ -138,6 +138,11 @@ func withCommands(more, all scriptCommands) scriptCommands {
 const markVariable = "INGOT_SCRIPT"
 
 func setupScript(e *testscript.Env) error {
+	served, err := exec.LookPath("packer-plugin-ingot")
+	if err != nil {
+		return err
+	}
+	e.Setenv("SERVED_PLUGIN", served)
 	e.Values[winrmKey] = new(winrmHolder)
 	root, err := filepath.Abs("../..")
 	if err != nil {
