@@ -71,12 +71,20 @@ func (a *app) pluginStore() (*store.Store, error) {
 func (a *app) usePlugins(ctx context.Context, f templateFlags, path string, t *template.Template, in *plan.Inputs, lenient bool, s *screen) diag.List {
 	locked, diags := lockOf(t)
 	open, err := a.pluginHost(f.core, t, s)
+	warm := !lenient && len(f.only)+len(f.except) == 0
 	if err != nil {
 		return append(diags, diag.Errorf("Invalid setting of plugins", "%s.", err)...)
 	}
 	input := resolve.Input{
 		Lock: locked, Prefer: f.preferPlugins, ReleasesOnly: f.skipPrerelease,
-		Native: in.Provider, Core: inPackerItself, Open: open, Lenient: lenient, InitCommand: initCommandFor(path),
+		Native: in.Provider, Core: inPackerItself, Lenient: lenient, InitCommand: initCommandFor(path),
+	}
+	input.Open = func(found store.Found, uses []resolve.Component) component.Provider {
+		p := open(found)
+		if warm {
+			p.Warm(ctx, startedFirst(uses, in.EvaluateData))
+		}
+		return p
 	}
 	if a.getenv(magicCookie) != "" {
 		input.NoStore = errors.New("this program runs as a plugin itself")
@@ -95,6 +103,26 @@ func (a *app) usePlugins(ctx context.Context, f templateFlags, path string, t *t
 	return diags
 }
 
+// startedFirst are the components whose processes are started side by side before any
+// is needed. A data source needs one only when it is read.
+func startedFirst(uses []resolve.Component, data bool) (out []host.Use) {
+	for _, u := range uses {
+		switch u.Kind {
+		case "builder":
+			out = append(out, host.Use{Kind: process.Builder, Name: u.Name})
+		case "provisioner":
+			out = append(out, host.Use{Kind: process.Provisioner, Name: u.Name})
+		case "post-processor":
+			out = append(out, host.Use{Kind: process.PostProcessor, Name: u.Name})
+		case "data source":
+			if data {
+				out = append(out, host.Use{Kind: process.DataSource, Name: u.Name})
+			}
+		}
+	}
+	return out
+}
+
 // The environment variables that say how plugins are run.
 const (
 	cleanVariable  = "INGOT_PLUGIN_CLEAN_ENV"
@@ -105,7 +133,7 @@ const (
 )
 
 // pluginHost runs plugins as the environment says.
-func (a *app) pluginHost(core host.Core, t *template.Template, s *screen) (func(store.Found) component.Provider, error) {
+func (a *app) pluginHost(core host.Core, t *template.Template, s *screen) (func(store.Found) *host.Provider, error) {
 	d, err := findDirs(a.getenv)
 	if err != nil {
 		return nil, err
@@ -132,7 +160,7 @@ func (a *app) pluginHost(core host.Core, t *template.Template, s *screen) (func(
 		}
 	}
 	slices.Sort(core.SensitiveVariables)
-	return func(f store.Found) component.Provider {
+	return func(f store.Found) *host.Provider {
 		return host.New(host.Plugin{
 			Path: f.Path, Name: f.Binary.Name, Digest: f.SHA256, Description: f.Description, Core: core,
 			Log:    func(line string) { s.log.Info(line, "plugin", f.Binary.Name) },

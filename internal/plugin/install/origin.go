@@ -37,8 +37,6 @@ type file struct {
 	store.FileName
 	// zip is the digest of the archive; empty for a program.
 	zip string
-	// program is the digest of a program that is not packed; empty for an archive.
-	program string
 	// fetch makes the file available on this machine, with the content that its
 	// digest says, and returns its path.
 	fetch func(ctx context.Context) (string, error)

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/diag"
 	"ingot/internal/plugin/store"
+	"ingot/internal/template"
 )
 
 // Provider is the components of one template.
@@ -18,6 +19,8 @@ type Provider struct {
 	r         *Resolver
 	native    component.Provider
 	preferred map[string]bool
+	// used are the types of components that the template names.
+	used []template.ComponentType
 	// entries are the required plugins, those with the longest names first.
 	entries []*entry
 	// installed are the plugins that are there, by name; nil until one is looked
@@ -75,7 +78,7 @@ func lookUp[C comparable](p *Provider, kind, name string, get func(component.Pro
 				return c
 			}
 		}
-		if opened := e.load(p.r); opened != nil {
+		if opened := e.load(p); opened != nil {
 			if c := get(opened, inner(name, e.accessor)); c != none {
 				return c
 			}
@@ -103,6 +106,19 @@ func lookUp[C comparable](p *Provider, kind, name string, get func(component.Pro
 	return fromInstalled(func(string) bool { return true })
 }
 
+// uses are the components of a plugin that the template names, each once.
+func (p *Provider) uses(d store.Description, accessor string) []Component {
+	has := map[string][]string{"builder": d.Builders, "provisioner": d.Provisioners, "post-processor": d.PostProcessors, "data source": d.DataSources}
+	var out []Component
+	for _, u := range p.used {
+		c := Component{u.Kind, inner(u.Type, accessor)}
+		if belongs(u.Type, accessor) && slices.Contains(has[c.Kind], c.Name) && !slices.Contains(out, c) && !p.r.in.Core(u.Kind, u.Type) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // discover opens the installed plugins that a component may be part of by its type,
 // those with the longest names first. For each name the highest version counts,
 // wherever it came from.
@@ -121,7 +137,7 @@ func (p *Provider) discover(typ string, want func(plugin string) bool) []*discov
 			var f *store.Found
 			f, d.refused, d.wrong = p.r.in.Store.Choose(p.r.ctx, store.Want{Name: name, ReleasesOnly: p.r.in.ReleasesOnly, Approve: p.r.approve(nil)})
 			if f != nil {
-				d.provider = p.r.opened(*f)
+				d.provider = p.r.opened(*f, p.uses(f.Description, name))
 			}
 			p.found[name] = d
 		}

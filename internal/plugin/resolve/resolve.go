@@ -43,12 +43,20 @@ type Input struct {
 	Native component.Provider
 	Core   func(kind, name string) bool
 	// Open makes the components of a plugin, by their names without the plugin's.
-	// It starts nothing.
-	Open func(store.Found) component.Provider
+	// Uses are those that the template which is looked at names, by these names.
+	Open func(f store.Found, uses []Component) component.Provider
 	// Lenient does not complain about plugins of which nothing is used.
 	Lenient bool
 	// InitCommand is what users are told to run, such as "ingot init .".
 	InitCommand string
+}
+
+// Component names a component of a plugin.
+type Component struct {
+	// Kind is "builder", "provisioner", "post-processor" or "data source".
+	Kind string
+	// Name is the one that the plugin gives it.
+	Name string
 }
 
 // Resolver gives templates their components.
@@ -107,9 +115,9 @@ type Choice struct {
 // Resolve gives the components of one template. Required plugins that are missing,
 // and other mistakes in what is asked for, are in the list with their places.
 func (r *Resolver) Resolve(t *template.Template) (*Provider, []Choice, diag.List) {
-	p := &Provider{r: r, native: r.in.Native}
-	diags := p.prefer(t)
 	used := t.ComponentTypes()
+	p := &Provider{r: r, native: r.in.Native, used: used}
+	diags := p.prefer(t)
 	var choices []Choice
 	for _, req := range t.RequiredPlugins {
 		e := p.entry(req)
@@ -331,7 +339,8 @@ func (r *Resolver) approve(locked *lock.Plugin) func(store.Binary) error {
 }
 
 // load finds and opens the plugin, once.
-func (e *entry) load(r *Resolver) component.Provider {
+func (e *entry) load(p *Provider) component.Provider {
+	r := p.r
 	if e.asked || r.in.Store == nil {
 		return e.provider
 	}
@@ -343,18 +352,18 @@ func (e *entry) load(r *Resolver) component.Provider {
 	case found == nil && len(refused) > 0:
 		e.wrong = errors.New(e.missing(r, refused))
 	case found != nil:
-		e.found, e.provider = found, r.opened(*found)
+		e.found, e.provider = found, r.opened(*found, p.uses(found.Description, e.accessor))
 	}
 	return e.provider
 }
 
 // opened is the one provider of a plugin.
-func (r *Resolver) opened(f store.Found) component.Provider {
+func (r *Resolver) opened(f store.Found, uses []Component) component.Provider {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.open[f.Path]
 	if p == nil {
-		p = r.in.Open(f)
+		p = r.in.Open(f, uses)
 		r.open[f.Path] = p
 	}
 	return p

@@ -81,6 +81,7 @@ type rig struct {
 	runs   string
 	opened int
 	closed int
+	uses   []Component
 }
 
 func newRig(t *testing.T) *rig {
@@ -91,8 +92,9 @@ func newRig(t *testing.T) *rig {
 			Builders: []string{"docker", "null"}, Provisioners: []string{"puppet-masterless", "shell"}, PostProcessors: []string{"docker-tag"},
 		}},
 		Core: func(kind, name string) bool { return kind == "builder" && name == "null" || name == "shell" },
-		Open: func(f store.Found) component.Provider {
+		Open: func(f store.Found, uses []Component) component.Provider {
 			r.opened++
+			r.uses = append(r.uses, uses...)
 			return set{
 				from:     f.Source + "@" + f.Binary.Version.String(),
 				manifest: component.Manifest{Builders: f.Builders, Provisioners: f.Provisioners, PostProcessors: f.PostProcessors},
@@ -408,5 +410,47 @@ func TestNoPlaceForPlugins(t *testing.T) {
 	_, _, diags = New(t.Context(), r.Input).Resolve(load(t, required(entryText("probe", acme, ">= 1"))))
 	if !diags.HasErrors() || !strings.Contains(diags.Err().Error(), context.DeadlineExceeded.Error()) {
 		t.Errorf("got %v", diags)
+	}
+}
+
+// Ensure that a plugin is told what the template uses of it, so that all of that can be
+// started side by side.
+func TestUses(t *testing.T) {
+	r := newRig(t)
+	r.put(acme, "1.0.0", store.DefaultComponent, "b", "c", "d")
+	tmpl := load(t, required(entryText("foo", acme, ">= 1"))+`
+source "foo-b" "x" {}
+source "foo-b" "y" {}
+source "foo" "x" {}
+source "foo-none" "x" {}
+source "food" "x" {}
+provisioners "g" {
+  provisioner "foo-c" {}
+  provisioner "shell" {}
+}
+build {
+  sources = ["foo-b.x"]
+  dynamic "provisioner" {
+    for_each = ["a"]
+    labels   = ["foo-d"]
+    content {}
+  }
+  post-processors {
+    post-processor "foo-d" {}
+  }
+}
+`)
+	p, _, diags := New(t.Context(), r.Input).Resolve(tmpl)
+	if diags.HasErrors() || find(p, "foo-b") == "" {
+		t.Fatal(diags.Err())
+	}
+	want := []Component{
+		{"builder", "b"}, {"builder", store.DefaultComponent}, {"provisioner", "c"}, {"provisioner", "d"}, {"post-processor", "d"},
+	}
+	for _, list := range [][]Component{r.uses, want} {
+		slices.SortFunc(list, func(a, b Component) int { return strings.Compare(a.Kind+a.Name, b.Kind+b.Name) })
+	}
+	if !slices.Equal(r.uses, want) {
+		t.Errorf("got %v, want %v", r.uses, want)
 	}
 }
