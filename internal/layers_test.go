@@ -27,7 +27,7 @@ var layers = []struct {
 	{"ratelimit", []string{"retry", "failpoint"}, "pacing calls knows endpoints, not what is behind them"},
 	{"component/componenttest", []string{"ratelimit", "component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "suites know contracts, not implementations"},
 	{"component", []string{"addr", "diag", "retry", "ratelimit", "gotmpl"}, "contracts do not depend on who keeps them"},
-	{"dockerengine", []string{"ratelimit", "component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
+	{"dockerengine", []string{"ratelimit", "failpoint", "component", "addr", "diag", "retry", "gotmpl", "outfile"}, "the engine client is shared by components"},
 	{"localscript", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "hostproc"}, "shared by the two shell-local components"},
 	{"winguest", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the Windows provisioners"},
 	{"readiness", []string{"component", "addr", "diag", "retry", "gotmpl"}, "shared by the communicators that wait for machines"},

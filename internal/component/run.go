@@ -7,6 +7,7 @@ import (
 	"ingot/internal/addr"
 	"ingot/internal/gotmpl"
 	"ingot/internal/ratelimit"
+	"ingot/internal/retry"
 )
 
 // Run is what a component may use of the run that it is part of.
@@ -53,6 +54,14 @@ type Run struct {
 	// last one registered is stopped first. stop returns when it has stopped,
 	// and promptly. What can outlive the process is acquired from Journal.
 	AtEnd func(stop func())
+}
+
+// TellRetries returns what tells of each failure of what that is tried again, for the
+// Notify of a retry.Policy.
+func (r Run) TellRetries(what string) func(err error, attempt int, delay time.Duration) {
+	return func(err error, attempt int, delay time.Duration) {
+		r.Emit(Retrying{What: what, Class: retry.ClassOf(err).String(), Attempt: attempt, Delay: delay, Err: err})
+	}
 }
 
 // Emit is short for r.Events.Emit.

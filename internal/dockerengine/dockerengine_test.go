@@ -93,7 +93,7 @@ func FuzzContext(f *testing.F) {
 }
 
 func TestTLSNeedsCertificates(t *testing.T) {
-	_, err := Open(env(map[string]string{"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": t.TempDir()}))
+	_, err := Open(env(map[string]string{"DOCKER_HOST": "tcp://127.0.0.1:1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": t.TempDir()}), nil)
 	if err == nil || !strings.Contains(err.Error(), "DOCKER_CERT_PATH") {
 		t.Errorf("got %v", err)
 	}

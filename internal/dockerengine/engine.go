@@ -14,6 +14,9 @@ import (
 	"github.com/docker/cli/cli/connhelper"
 	"github.com/docker/go-connections/tlsconfig"
 	"github.com/moby/moby/client"
+
+	"ingot/internal/failpoint"
+	"ingot/internal/ratelimit"
 )
 
 // Engine is a connection to a Docker engine. Its methods may be called from
@@ -24,18 +27,19 @@ type Engine struct {
 }
 
 // Open prepares a connection to the engine that env names. Nothing is sent
-// before the first call.
-func Open(env Env) (*Engine, error) {
+// before the first call. Calls are paced by limits, which may be nil.
+func Open(env Env, limits *ratelimit.Limits) (*Engine, error) {
 	e, err := Find(env)
 	if err != nil {
 		return nil, err
 	}
-	return OpenEndpoint(e, env)
+	return OpenEndpoint(e, env, limits)
 }
 
-// OpenEndpoint is Open for a known endpoint.
-func OpenEndpoint(e Endpoint, env Env) (*Engine, error) {
-	opts := []client.Opt{client.WithUserAgent("ingot")}
+// OpenEndpoint is Open for a known endpoint. Its calls are paced by limits, which may be
+// nil.
+func OpenEndpoint(e Endpoint, env Env, limits *ratelimit.Limits) (*Engine, error) {
+	opts := append([]client.Opt{client.WithUserAgent("ingot")}, paced(limits.Endpoint(e.Host))...)
 	if v := env("DOCKER_API_VERSION"); v != "" {
 		opts = append(opts, client.WithAPIVersion(v))
 	}
@@ -48,6 +52,31 @@ func OpenEndpoint(e Endpoint, env Env) (*Engine, error) {
 		return nil, fmt.Errorf("docker: engine %s (from %s): %w", e.Host, e.Origin, err)
 	}
 	return &Engine{Client: cli, Endpoint: e}, nil
+}
+
+// paced makes each call wait for its turn, and learns from the answers.
+func paced(limiter *ratelimit.Limiter) []client.Opt {
+	type began struct{}
+	return []client.Opt{
+		client.WithHTTPRequestHook(func(req *http.Request) error {
+			if err := limiter.Wait(req.Context()); err != nil {
+				return err
+			}
+			*req = *req.WithContext(context.WithValue(req.Context(), began{}, time.Now()))
+			return failpoint.Reached(failpoint.ProviderCall)
+		}),
+		client.WithHTTPResponseHook(func(res *http.Response) {
+			now := time.Now()
+			class, after := ratelimit.Judge(res.StatusCode, res.Header, now)
+			at, ok := res.Request.Context().Value(began{}).(time.Time)
+			if !ok {
+				at = now
+			}
+			limiter.Observe(at, class, after)
+			// There is nobody to be given an error here.
+			_ = failpoint.Reached(failpoint.ProviderCalled)
+		}),
+	}
 }
 
 // transport returns the options that decide how bytes reach the engine.

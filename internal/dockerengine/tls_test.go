@@ -31,7 +31,7 @@ func TestTLS(t *testing.T) {
 		for n, v := range k.env {
 			pairs[n] = v
 		}
-		e, err := Open(env(pairs))
+		e, err := Open(env(pairs), nil)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -76,7 +76,7 @@ func (b builder) HasCheckpoint(ctx context.Context, c component.Checkpoint) (boo
 	if err != nil {
 		return false, err
 	}
-	engine, err := dockerengine.OpenEndpoint(endpoint, b.env)
+	engine, err := dockerengine.OpenEndpoint(endpoint, b.env, nil)
 	if err != nil {
 		return false, err
 	}

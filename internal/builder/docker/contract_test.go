@@ -48,7 +48,7 @@ func TestBuilderContract(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"DOCKER_HOST": l.DockerHost, "DOCKER_CONFIG": home}[name]
 	}
-	engine, err := dockerengine.Open(env)
+	engine, err := dockerengine.Open(env, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func newRigAt(t testing.TB, l live.Env, host string) *rig {
 	env := func(name string) string {
 		return map[string]string{"DOCKER_HOST": host, "DOCKER_CONFIG": home}[name]
 	}
-	engine, err := dockerengine.Open(env)
+	engine, err := dockerengine.Open(env, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func (j *job) ConnectsBy() string { return j.config.Communicator }
 
 // Prepare finds the engine and gets the image there.
 func (j *job) Prepare(ctx context.Context, r component.Run) error {
-	engine, err := dockerengine.Open(j.env)
+	engine, err := dockerengine.Open(j.env, r.Limits)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (j *job) Origin(ctx context.Context, r component.Run) (component.Origins, e
 	if c.Build != nil {
 		return component.Origins{Open: "its base image is made from a Dockerfile, and what that takes from elsewhere is not known"}, nil
 	}
-	engine, err := dockerengine.Open(j.env)
+	engine, err := dockerengine.Open(j.env, nil)
 	if err != nil {
 		return component.Origins{}, err
 	}

@@ -32,7 +32,7 @@ func (p reaper) Reap(ctx context.Context, r component.Resource) error {
 	if err != nil {
 		return err
 	}
-	engine, err := dockerengine.OpenEndpoint(endpoint, p.env)
+	engine, err := dockerengine.OpenEndpoint(endpoint, p.env, nil)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (p reaper) Probe(ctx context.Context, r component.Resource) (string, error)
 	if err != nil {
 		return "", err
 	}
-	engine, err := dockerengine.OpenEndpoint(endpoint, p.env)
+	engine, err := dockerengine.OpenEndpoint(endpoint, p.env, nil)
 	if err != nil {
 		return "", err
 	}

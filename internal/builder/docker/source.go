@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -34,18 +35,35 @@ func (j *job) pull(ctx context.Context, r component.Run) error {
 		opts.Platforms = []ocispec.Platform{*platform}
 	}
 	r.Say("Pulling Docker image: " + c.Image)
-	stream, err := j.engine.ImagePull(ctx, c.Image, opts)
-	if err != nil {
-		return j.explainPull(ctx, err)
-	}
-	defer stream.Close()
-	out, err := dockerengine.Follow(r.Events, stream.JSONMessages(ctx))
-	if err != nil {
-		return j.explainPull(ctx, err)
-	}
-	j.source.digest = out.Digest()
-	return nil
+	// The registry complains to the engine, which tells us in words.
+	registry := r.Limits.Endpoint(reference.Domain(named))
+	return retry.Do(ctx, r.Clock, retry.Policy{
+		Attempts: pullAttempts, First: time.Second,
+		Retryable: func(err error) bool {
+			class := retry.ClassOf(err)
+			// An engine that is not there will not be there in a moment.
+			return class == retry.Throttled || class == retry.Transient && !dockerengine.Lost(err)
+		},
+		Notify: r.TellRetries("the pull of " + c.Image),
+	}, func(ctx context.Context) error {
+		return registry.Do(ctx, func(ctx context.Context) error {
+			stream, err := j.engine.ImagePull(ctx, c.Image, opts)
+			if err != nil {
+				return j.explainPull(ctx, err)
+			}
+			defer stream.Close()
+			out, err := dockerengine.Follow(r.Events, stream.JSONMessages(ctx))
+			if err != nil {
+				return j.explainPull(ctx, err)
+			}
+			j.source.digest = out.Digest()
+			return nil
+		})
+	})
 }
+
+// pullAttempts is how often a pull is tried that fails for a reason that may pass.
+const pullAttempts = 4
 
 // explainPull says what to do about an image that cannot be pulled.
 func (j *job) explainPull(ctx context.Context, err error) error {

@@ -22,7 +22,7 @@ func (reaper) Provider() string { return "docker" }
 // that its image does not. Images are not listed, since nothing tells those that the user
 // has been given from others.
 func (p reaper) Find(ctx context.Context) ([]component.Found, error) {
-	engine, err := dockerengine.Open(p.env)
+	engine, err := dockerengine.Open(p.env, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -174,6 +174,7 @@ func (j *job) request(r component.Run) base.Request {
 	return base.Request{
 		Kind: p.kind, Ref: p.ref, Platform: p.platform, Compression: j.compression(),
 		Insecure: p.Insecure, PullMissing: p.Pull == "missing", Auth: p.keychain(),
+		Limits: r.Limits, Retries: r.TellRetries,
 		Progress: func(id, label string, done, total int64, finished bool) {
 			r.Emit(component.Progress{ID: id, Label: label, Done: done, Total: total, Finished: finished})
 		},

@@ -92,7 +92,7 @@ func (t *transform) Process(ctx context.Context, r component.Run, in *component.
 	if err != nil {
 		return nil, 0, fmt.Errorf("docker-push: %w", err)
 	}
-	engine, err := dockerengine.Open(t.env)
+	engine, err := dockerengine.Open(t.env, r.Limits)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -82,7 +82,7 @@ func (t *transform) Process(ctx context.Context, r component.Run, in *component.
 	if tags, err := dockerengine.Tags(in); err == nil {
 		names = tags
 	}
-	engine, err := dockerengine.Open(t.env)
+	engine, err := dockerengine.Open(t.env, r.Limits)
 	if err != nil {
 		return nil, 0, err
 	}

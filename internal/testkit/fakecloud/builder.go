@@ -62,9 +62,7 @@ func (*job) FactNames() []string { return []string{"ID"} }
 // Prepare makes the key pair and the disk.
 func (j *job) Prepare(ctx context.Context, r component.Run) (err error) {
 	j.client = j.deps.client(j.Endpoint, r.Limits)
-	j.client.notify = func(what string, err error, attempt int, delay time.Duration) {
-		r.Emit(component.Retrying{What: what, Class: retry.ClassOf(err).String(), Attempt: attempt, Delay: delay, Err: err})
-	}
+	j.client.tell = r.TellRetries
 	if j.key, _, err = j.make(ctx, r, KeyPairs, nil); err != nil {
 		return err
 	}

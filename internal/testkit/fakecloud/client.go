@@ -24,8 +24,8 @@ type client struct {
 	endpoint string
 	http     *http.Client
 	clock    component.Clock
-	// notify is told of every failure that is tried again.
-	notify func(what string, err error, attempt int, delay time.Duration)
+	// tell says who is told of every failure of a call that is tried again.
+	tell func(call string) func(err error, attempt int, delay time.Duration)
 }
 
 // Deps are what the builder and the reaper need of the world.
@@ -57,8 +57,8 @@ const callAttempts = 6
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
 	what := method + " " + path
 	policy := retry.Policy{Attempts: callAttempts, First: 20 * time.Millisecond, Max: time.Second}
-	if c.notify != nil {
-		policy.Notify = func(err error, attempt int, delay time.Duration) { c.notify(what, err, attempt, delay) }
+	if c.tell != nil {
+		policy.Notify = c.tell(what)
 	}
 	return retry.Do(ctx, c.clock, policy, func(ctx context.Context) error { return c.once(ctx, what, method, path, in, out) })
 }

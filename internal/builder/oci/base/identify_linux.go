@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -69,9 +70,13 @@ func (s *Store) identifyRemote(ctx context.Context, q Request) (Identity, error)
 			return Identity{Digest: known.Manifest.String()}, nil
 		}
 	}
-	img, err := remote.Image(ref, s.remoteOptions(ctx, q)...)
+	var img v1.Image
+	err = s.patiently(ctx, q, "the manifest of "+ref.Name(), ref, func(ctx context.Context) (err error) {
+		img, err = remote.Image(ref, s.remoteOptions(ctx, q, ref)...)
+		return err
+	})
 	if err != nil {
-		return Identity{}, fmt.Errorf("base image %s: %w", q.Ref, explainRemote(err, ref))
+		return Identity{}, fmt.Errorf("base image %s: %w", q.Ref, err)
 	}
 	digest, err := img.Digest()
 	if err != nil {

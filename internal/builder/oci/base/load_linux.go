@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"ingot/internal/ratelimit"
 )
 
 // Request says which image to find.
@@ -24,6 +27,10 @@ type Request struct {
 	PullMissing bool
 	Auth        authn.Keychain
 	Progress    func(id, label string, done, total int64, finished bool)
+	// Limits paces the calls to the registry; nil does not.
+	Limits *ratelimit.Limits
+	// Retries says who is told of each failure that is tried again; it may be nil.
+	Retries func(what string) func(err error, attempt int, delay time.Duration)
 
 	// For debootstrap.
 	Bootstrap Bootstrap

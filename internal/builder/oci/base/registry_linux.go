@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 
+	"ingot/internal/ratelimit"
 	"ingot/internal/retry"
 )
 
@@ -41,12 +43,16 @@ func (s *Store) fromRegistry(ctx context.Context, q Request) (*Image, error) {
 			return img, nil
 		}
 	}
-	remoteImg, err := remote.Image(ref, s.remoteOptions(ctx, q)...)
+	var remoteImg v1.Image
+	err = s.patiently(ctx, q, "the manifest of "+ref.Name(), ref, func(ctx context.Context) (err error) {
+		remoteImg, err = remote.Image(ref, s.remoteOptions(ctx, q, ref)...)
+		return err
+	})
 	if err != nil {
-		return nil, explainRemote(err, ref)
+		return nil, err
 	}
-	if known.Manifest, err = s.fetch(ctx, remoteImg, q); err != nil {
-		return nil, explainRemote(err, ref)
+	if known.Manifest, err = s.fetch(ctx, remoteImg, q, ref); err != nil {
+		return nil, err
 	}
 	if err := s.note(key, known); err != nil {
 		return nil, err
@@ -54,23 +60,46 @@ func (s *Store) fromRegistry(ctx context.Context, q Request) (*Image, error) {
 	return s.fromStore(known, ref)
 }
 
-func (s *Store) remoteOptions(ctx context.Context, q Request) []remote.Option {
-	opts := []remote.Option{
-		remote.WithContext(ctx), remote.WithAuthFromKeychain(q.Auth), remote.WithPlatform(q.Platform), remote.WithUserAgent("ingot"),
-	}
+// remoteOptions leave trying again to patiently, which tells of it.
+func (s *Store) remoteOptions(ctx context.Context, q Request, ref name.Reference) []remote.Option {
+	t := remote.DefaultTransport.(*http.Transport).Clone()
 	if q.Insecure {
-		t := remote.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // what insecure asks for
-		opts = append(opts, remote.WithTransport(t))
 	}
-	return opts
+	return []remote.Option{
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(q.Auth), remote.WithPlatform(q.Platform), remote.WithUserAgent("ingot"),
+		remote.WithTransport(q.Limits.Endpoint(ref.Context().RegistryStr()).Transport(t)),
+		remote.WithRetryStatusCodes(), remote.WithRetryPredicate(func(error) bool { return false }),
+	}
 }
+
+// patiently asks the registry, and again when that failed for a reason that may pass. An
+// error says what to do.
+func (s *Store) patiently(ctx context.Context, q Request, what string, ref name.Reference, ask func(context.Context) error) error {
+	policy := retry.Policy{Attempts: registryAttempts}
+	if q.Retries != nil {
+		policy.Notify = q.Retries(what)
+	}
+	return retry.Do(ctx, s.Clock, policy, func(ctx context.Context) error {
+		err := ask(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		return explainRemote(err, ref)
+	})
+}
+
+// registryAttempts is how often a registry is asked for one thing.
+const registryAttempts = 4
 
 // explainRemote says what to do where the registry's answer does not.
 func explainRemote(err error, ref name.Reference) error {
 	var t *transport.Error
 	if !errors.As(err, &t) {
 		return err
+	}
+	if class, _ := ratelimit.Judge(t.StatusCode, nil, time.Time{}); class != retry.Unclassified {
+		return retry.As(class, err)
 	}
 	switch t.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -109,7 +138,7 @@ func (s *Store) fromStore(p pulled, ref name.Reference) (*Image, error) {
 const transfers = 3
 
 // fetch brings all blobs of an image into the store.
-func (s *Store) fetch(ctx context.Context, img v1.Image, q Request) (v1.Hash, error) {
+func (s *Store) fetch(ctx context.Context, img v1.Image, q Request, ref name.Reference) (v1.Hash, error) {
 	digest, err := img.Digest()
 	if err != nil {
 		return digest, err
@@ -122,7 +151,11 @@ func (s *Store) fetch(ctx context.Context, img v1.Image, q Request) (v1.Hash, er
 	if err != nil {
 		return digest, err
 	}
-	config, err := img.RawConfigFile()
+	var config []byte
+	err = s.patiently(ctx, q, "the configuration of "+ref.Name(), ref, func(context.Context) (err error) {
+		config, err = img.RawConfigFile()
+		return err
+	})
 	if err != nil {
 		return digest, err
 	}
@@ -136,7 +169,7 @@ func (s *Store) fetch(ctx context.Context, img v1.Image, q Request) (v1.Hash, er
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(transfers)
 	for i, d := range manifest.Layers {
-		g.Go(func() error { return s.fetchLayer(gctx, layers[i], d, q) })
+		g.Go(func() error { return s.fetchLayer(gctx, layers[i], d, q, ref) })
 	}
 	if err := g.Wait(); err != nil {
 		return digest, err
@@ -152,7 +185,7 @@ func (s *Store) fetch(ctx context.Context, img v1.Image, q Request) (v1.Hash, er
 	return digest, nil
 }
 
-func (s *Store) fetchLayer(ctx context.Context, l v1.Layer, d v1.Descriptor, q Request) error {
+func (s *Store) fetchLayer(ctx context.Context, l v1.Layer, d v1.Descriptor, q Request, ref name.Reference) error {
 	if s.has(d.Digest, d.Size) {
 		return nil
 	}
@@ -164,14 +197,13 @@ func (s *Store) fetchLayer(ctx context.Context, l v1.Layer, d v1.Descriptor, q R
 	if s.has(d.Digest, d.Size) {
 		return nil // another build has just fetched it
 	}
-	return retry.Do(ctx, s.Clock, retry.Policy{Attempts: 4}, func(ctx context.Context) error {
+	id, label := d.Digest.String(), "layer "+d.Digest.Hex[:12]
+	return s.patiently(ctx, q, label, ref, func(ctx context.Context) error {
 		in, err := l.Compressed()
 		if err != nil {
 			return err
 		}
 		defer in.Close()
-		id := d.Digest.String()
-		label := "layer " + d.Digest.Hex[:12]
 		watched := &watchedReader{r: cancellable{ctx, in}, tell: func(n int64) { q.Progress(id, label, n, d.Size, false) }}
 		_, _, err = s.write(&d.Digest, func(w io.Writer) error { _, err := io.Copy(w, watched); return err })
 		if err == nil {
