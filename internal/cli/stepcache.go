@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -22,21 +23,24 @@ const defaultCacheLimit = 20 << 30
 // cacheFlags are what a command says about the step cache.
 type cacheFlags struct {
 	use, all, no, explain bool
+	// from are cache folders of others.
+	from []string
 }
 
 func (f *cacheFlags) register(c *cobra.Command) {
 	fl := c.Flags()
 	fl.BoolVar(&f.use, "cache", false, "start from what earlier builds made with the same provisioners, and save the machine where it is worth the time; the default is what INGOT_CACHE says")
 	fl.BoolVar(&f.all, "cache-all", false, "save the machine after each provisioner, whatever time that takes; implies -cache")
+	fl.StringArrayVar(&f.from, "cache-from", nil, "start also from what is in this cache folder, which is not changed; may be given more than once; implies -cache")
 	fl.BoolVar(&f.no, "no-cache", false, "neither start from what was saved nor save, whatever INGOT_CACHE says")
 	fl.BoolVar(&f.explain, "cache-explain", false, "say for each provisioner why its result is used again or not; implies -cache")
 }
 
 // stepCache is the step cache that a build is to use; nil for none.
 func (a *app) stepCache(f cacheFlags, d dirs) (*engine.Cache, error) {
-	use, all := f.use || f.explain || f.all, f.all
+	use, all := f.use || f.explain || f.all || len(f.from) > 0, f.all
 	if f.no && use {
-		return nil, errors.New("-no-cache cannot be used with -cache, -cache-all or -cache-explain")
+		return nil, errors.New("-no-cache cannot be used with -cache, -cache-all, -cache-from or -cache-explain")
 	}
 	if text := a.getenv("INGOT_CACHE"); text != "" && !f.no {
 		on, err := strconv.ParseBool(text)
@@ -54,6 +58,16 @@ func (a *app) stepCache(f cacheFlags, d dirs) (*engine.Cache, error) {
 	store, err := a.stepStore(d)
 	if err != nil {
 		return nil, err
+	}
+	for _, dir := range f.from {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("-cache-from: %s is not a folder", dir)
+		}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, fmt.Errorf("-cache-from: %w", err)
+		}
+		store.From = append(store.From, abs)
 	}
 	secret, err := stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
 	if err != nil {

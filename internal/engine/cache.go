@@ -60,6 +60,8 @@ type cached struct {
 	worth  worth
 	awake  bool
 	edited int
+	// unfit are the keys of checkpoints of others that cannot be used here.
+	unfit map[string]bool
 }
 
 // openCache works out the keys of a build whose job is prepared. It returns nil
@@ -73,7 +75,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 		b.uncached(b.cannotSave())
 		return nil, nil
 	}
-	c := &cached{build: b, use: b.o.Cache, job: job, edited: -1}
+	c := &cached{build: b, use: b.o.Cache, job: job, edited: -1, unfit: map[string]bool{}}
 	c.worth = worth{clock: b.o.Clock, all: c.use.All, began: b.o.Clock.Now()}
 	state, err := job.BaseState(ctx, b.rt)
 	if err != nil {
@@ -109,7 +111,7 @@ func (b *build) openCache(ctx context.Context) (*cached, error) {
 
 // study learns from what is in the store.
 func (c *cached) study() error {
-	entries, err := c.use.Store.List()
+	entries, err := c.use.Store.ListAll()
 	if err != nil {
 		return err
 	}
@@ -263,8 +265,8 @@ func (c *cached) boot(ctx context.Context) (component.Machine, error) {
 // find takes the checkpoint with the most provisioners into use.
 func (c *cached) find(ctx context.Context) error {
 	for i := len(c.chains) - 1; i > 0; i-- {
-		if c.neutral(i - 1) {
-			continue // there is nothing to save after it
+		if c.neutral(i-1) || c.unfit[c.chains[i].Key()] {
+			continue // there is nothing to save after it, or it cannot be used
 		}
 		held, err := c.use.Store.Open(c.chains[i].Key())
 		if err != nil {
@@ -301,6 +303,10 @@ func (c *cached) find(ctx context.Context) error {
 func (c *cached) forget(ctx context.Context, e stepcache.Entry) error {
 	err := c.close()
 	c.from, c.saved, c.base = 0, 0, nil
+	if !c.use.Store.Owns(e) {
+		c.unfit[e.Key()] = true
+		return err
+	}
 	if dropErr := c.use.Store.Drop(ctx, e); dropErr != nil && !errors.Is(dropErr, stepcache.ErrInUse) {
 		err = errors.Join(err, dropErr)
 	}
@@ -333,7 +339,7 @@ func (c *cached) skips(i int) bool { return c != nil && i < c.from }
 
 // entries are what is in the store, and by their keys what of that can be used.
 func (c *cached) entries() ([]stepcache.Entry, map[string]stepcache.Entry, error) {
-	entries, err := c.use.Store.List()
+	entries, err := c.use.Store.ListAll()
 	known := map[string]stepcache.Entry{}
 	for _, e := range entries {
 		if e.Damage == "" {

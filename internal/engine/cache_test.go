@@ -700,3 +700,31 @@ func TestWhatIsWorkedOnIsSavedBefore(t *testing.T) {
 		t.Errorf("left %q, %v", left, err)
 	}
 }
+
+// What others have saved is used, and left as it is.
+func TestCacheOfOthers(t *testing.T) {
+	for _, layered := range []bool{false, true} {
+		w := newWorld(t)
+		w.layered = layered
+		one, two, three := w.step("one"), w.step("two"), w.step("three")
+		w.same(one, two)
+		others := w.store.Dir
+		w.store = &stepcache.Store{Dir: filepath.Join(w.dir, "own"), From: []string{others, filepath.Join(w.dir, "nothing")}, Remove: w.store.Remove, Clock: w.store.Clock}
+		w.same(one, two, three)
+		w.wantRan("three")
+		w.same(one, two, three)
+		w.wantRan("")
+		entries, err := w.store.List()
+		if err != nil || len(entries) != 1 {
+			t.Errorf("%d entries of its own, %v", len(entries), err)
+		}
+		// What cannot be used stays where it is.
+		clear(w.snapshots)
+		w.same(one, two)
+		w.wantRan("one two")
+		theirs, err := (&stepcache.Store{Dir: others, Clock: w.store.Clock}).List()
+		if err != nil || len(theirs) != 2 {
+			t.Errorf("others have %d entries left, %v", len(theirs), err)
+		}
+	}
+}

@@ -52,6 +52,9 @@ type Remover func(ctx context.Context, r component.Resource) error
 type Store struct {
 	// Dir is the cache folder.
 	Dir string
+	// From are cache folders of others, in which nothing is changed: what is not in
+	// Dir is looked for there.
+	From []string
 	// Limit is how large it may grow, in bytes; 0 is no limit.
 	Limit int64
 	// Remove removes the resources of checkpoints.
@@ -102,8 +105,11 @@ func (s *Store) root() string           { return filepath.Join(s.Dir, folder) }
 func (s *Store) path(key string) string { return filepath.Join(s.root(), key) }
 
 // read reads an entry; fs.ErrNotExist when there is none.
-func (s *Store) read(key string) (Entry, error) {
-	path := s.path(key)
+func (s *Store) read(key string) (Entry, error) { return readEntry(s.path(key)) }
+
+// readEntry reads the entry in a folder.
+func readEntry(path string) (Entry, error) {
+	key := filepath.Base(path)
 	data, err := os.ReadFile(filepath.Join(path, metaFile))
 	if err != nil {
 		return Entry{Path: path}, err
@@ -165,6 +171,17 @@ func (s *Store) List() ([]Entry, error) {
 	return out, nil
 }
 
+// ListAll is List with what is in the folders of others, as far as it can be read.
+func (s *Store) ListAll() ([]Entry, error) {
+	out, err := s.List()
+	for _, dir := range s.From {
+		if others, err := (&Store{Dir: dir, Clock: s.Clock}).List(); err == nil {
+			out = append(out, others...)
+		}
+	}
+	return out, err
+}
+
 // Held is a checkpoint that is in use: nobody removes it before Close.
 type Held struct {
 	Entry
@@ -202,17 +219,38 @@ func (s *Store) open(h *Held, key string, depth int) (*component.Checkpoint, Ent
 	if depth > deepest {
 		return nil, none, nil
 	}
-	path := s.path(key)
-	l := flock.New(filepath.Join(path, lockFile), flock.SetFlag(os.O_RDWR))
+	for i, dir := range append([]string{s.Dir}, s.From...) {
+		c, e, err := s.openIn(h, filepath.Join(dir, folder), i == 0, key, depth)
+		if c != nil || err != nil {
+			return c, e, err
+		}
+	}
+	return nil, none, nil
+}
+
+// Owns reports whether an entry is in this store, not in another folder.
+func (s *Store) Owns(e Entry) bool { return filepath.Dir(e.Path) == s.root() }
+
+// openIn opens an entry below a root. That of another store is only read.
+func (s *Store) openIn(h *Held, root string, own bool, key string, depth int) (*component.Checkpoint, Entry, error) {
+	none := Entry{}
+	path, mode := filepath.Join(root, key), os.O_RDWR
+	if !own {
+		mode = os.O_RDONLY
+	}
+	l := flock.New(filepath.Join(path, lockFile), flock.SetFlag(mode))
 	ok, err := l.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !ok {
 		return nil, none, l.Close() // there is none, or it is being removed
+	}
+	if err != nil && !own {
+		return nil, none, l.Close() // it may not be for us
 	}
 	if err != nil {
 		return nil, none, errors.Join(fmt.Errorf("step cache: lock %s: %w", path, err), l.Close())
 	}
 	h.locks = append(h.locks, l)
-	e, err := s.read(key)
+	e, err := readEntry(path)
 	if err != nil || e.check() != "" {
 		return nil, none, nil // damaged: `ingot cache verify` says how
 	}
@@ -221,6 +259,9 @@ func (s *Store) open(h *Held, key string, depth int) (*component.Checkpoint, Ent
 		if c.Base, _, err = s.open(h, e.Base, depth+1); c.Base == nil {
 			return nil, none, err
 		}
+	}
+	if !own {
+		return c, e, nil
 	}
 	now := s.Clock.Now()
 	_ = os.Chtimes(l.Path(), now, now) // a cache that cannot be written to can be used
@@ -267,7 +308,7 @@ func short(key string) string { return key[:min(12, len(key))] }
 // Drop removes an entry. It fails with ErrInUse when a build uses it; gone is
 // success.
 func (s *Store) Drop(ctx context.Context, e Entry) error {
-	if filepath.Dir(e.Path) != s.root() {
+	if !s.Owns(e) {
 		return fmt.Errorf("step cache: %s is not in this store", e.Path)
 	}
 	// A folder that a removal has begun with may have no lock any more.

@@ -2,6 +2,8 @@ package qemu
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +43,7 @@ const (
 func diskFile(n int) string { return "disk-" + strconv.Itoa(n) }
 
 // BaseState implements component.Checkpointer.
-func (j *job) BaseState(context.Context, component.Run) (component.BaseState, error) {
+func (j *job) BaseState(ctx context.Context, _ component.Run) (component.BaseState, error) {
 	p := j.plan
 	state := component.BaseState{
 		Awake:  true,
@@ -62,7 +64,14 @@ func (j *job) BaseState(context.Context, component.Run) (component.BaseState, er
 	if j.accelerator != accelTCG {
 		state.Inputs["processor"] = processor()
 	}
-	state.Files = append([]string{j.binary, j.hw.image}, p.filesOfArguments()...)
+	// By their contents: another computer may have them in other places.
+	for name, path := range map[string]string{"QEMU": j.binary, "image": j.hw.image} {
+		var err error
+		if state.Inputs[name], err = digest(ctx, path); err != nil {
+			return state, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	state.Files = p.filesOfArguments()
 	if f := j.hw.firmware; f.code != "" {
 		state.Files = append(state.Files, f.code)
 		if f.vars != "" {
@@ -84,6 +93,27 @@ func (j *job) BaseState(context.Context, component.Run) (component.BaseState, er
 		state.Files = append(state.Files, p.HTTPDirectory)
 	}
 	return state, nil
+}
+
+// digest is that of a file's contents.
+func digest(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	block := make([]byte, 1<<20)
+	for {
+		n, err := f.Read(block)
+		h.Write(block[:n])
+		if errors.Is(err, io.EOF) {
+			return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return "", err
+		}
+	}
 }
 
 // unsaved says what of the machine cannot be saved, or not be there twice.
