@@ -68,6 +68,9 @@ var commands = []string{
 	"runs logs",
 	"runs report",
 	"runs resume",
+	"init",
+	"plugins install",
+	"plugins vendor",
 	"version",
 	"completion",
 }
