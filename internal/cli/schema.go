@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ func (a *app) schemaCommand() *cobra.Command {
 post-processor, data-source, communicator or block; without a name all of the
 kind are listed. With -json, editors and scripts get everything: names, types,
 defaults and descriptions of all arguments, the blocks of the language and its
-functions.`,
+functions. A component of an installed plugin is described when it is named.`,
 		Example: `  ingot schema
   ingot schema builder docker
   ingot schema block variable
@@ -40,7 +41,7 @@ functions.`,
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return a.schema(f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.schema(cmd.Context(), f, args) },
 	}
 	fl := c.Flags()
 	fl.BoolVar(&f.json, "json", false, "print JSON (docs/schema-json.md)")
@@ -54,7 +55,7 @@ func (a *app) document() *schemadoc.Document {
 	return schemadoc.New(builtins(), sortedKeys(a.dialers()))
 }
 
-func (a *app) schema(f schemaFlags, args []string) error {
+func (a *app) schema(ctx context.Context, f schemaFlags, args []string) error {
 	d := a.document()
 	switch {
 	case f.markdown != "" && (f.json || len(args) > 0):
@@ -80,6 +81,11 @@ func (a *app) schema(f schemaFlags, args []string) error {
 		return d.WriteKind(a.streams.Out, kind, a.width())
 	}
 	c, ok := d.Component(kind, args[1])
+	if !ok {
+		if c, ok, err = a.pluginSchema(ctx, kind, args[1]); err != nil {
+			return err
+		}
+	}
 	if !ok {
 		var names []string
 		for _, one := range d.Of(kind) {
