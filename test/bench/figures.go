@@ -278,8 +278,9 @@ func (p *pattern) Read(b []byte) (int, error) {
 }
 
 // dockerBuild compares with `docker build --no-cache` of the same steps.
-func dockerBuild(b *bench) (string, error) {
-	path, err := b.write("docker/t.pkr.hcl", fmt.Sprintf(`source "docker" "d" {
+// dockerTemplate is a template with three steps on a container.
+func (b *bench) dockerTemplate() (string, error) {
+	return b.write("docker/t.pkr.hcl", fmt.Sprintf(`source "docker" "d" {
   image  = %q
   pull   = false
   commit = true
@@ -301,6 +302,10 @@ build {
   }
 }
 `, b.env.DebianImage))
+}
+
+func dockerBuild(b *bench) (string, error) {
+	path, err := b.dockerTemplate()
 	if err != nil {
 		return "", err
 	}

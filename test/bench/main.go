@@ -42,7 +42,7 @@ func main() {
 	fmt.Println("| work | measured | to reach |")
 	fmt.Println("| --- | --- | --- |")
 	failed := false
-	for _, f := range slices.Concat(figures, pluginFigures, machineFigures, cacheFigures) {
+	for _, f := range slices.Concat(figures, journalFigures, pluginFigures, machineFigures, cacheFigures) {
 		if !strings.Contains(f.work, *only) {
 			continue
 		}
