@@ -170,7 +170,10 @@ func (h *Provider) Warm(ctx context.Context, uses []Use) {
 			if err != nil {
 				return nil // whoever uses it is told
 			}
-			_, _ = h.spec(ctx, of, p) // as above
+			if _, err := h.spec(ctx, of, p); err != nil {
+				_ = h.end(ctx, p) // Close tries again
+				return nil
+			}
 			h.put(of, p)
 			return nil
 		})

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"ingot/internal/component"
 	"ingot/internal/engine"
 	"ingot/internal/plugin/host"
+	"ingot/internal/plugin/process"
+	"ingot/internal/plugin/store"
 )
 
 // whole is a template with every kind of component of the probe, between native steps.
@@ -174,6 +177,33 @@ func TestW48NothingStartsUnused(t *testing.T) {
 	}
 	if err := r.host.Builder("b").(component.Loader).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "start the plugin probe") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestWarm: components that are going to be used have a process each, which then checks
+// their configurations.
+func TestWarm(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	r := newRig(t, probe(t), nil)
+	r.host.Warm(t.Context(), []host.Use{
+		{Kind: process.Builder, Name: "b"}, {Kind: process.Provisioner, Name: store.DefaultComponent},
+		{Kind: process.PostProcessor, Name: "pp"}, {Kind: process.DataSource, Name: "none such"},
+	})
+	warm := running(probe(t))
+	if len(warm) < 3 {
+		t.Errorf("the processes are %v", warm)
+	}
+	if _, diags := r.plan(strings.Replace(whole, "data.probe-d.x.", "local.", 3)+`locals {
+  y = "a"
+  n = 1
+  l = ["b"]
+}`, false); diags.HasErrors() {
+		t.Error(diags.Err())
+	}
+	for _, pid := range warm {
+		if !slices.Contains(running(probe(t)), pid) {
+			t.Errorf("process %d was not used again", pid)
+		}
 	}
 }
 

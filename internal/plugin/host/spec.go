@@ -125,18 +125,25 @@ func (h *Provider) specBytes(ctx context.Context, u use, what string, p *process
 			}
 		}
 	}
-	if p == nil {
+	own := p == nil
+	if own {
 		var err error
 		if p, err = h.borrow(ctx, u); err != nil {
 			return nil, err
 		}
-		defer h.put(u, p)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, askPatience, errSlow)
+	asking, cancel := context.WithTimeoutCause(ctx, askPatience, errSlow)
 	defer cancel()
-	data, err := ask(ctx, p.Caller())
+	data, err := ask(asking, p.Caller())
 	if err != nil {
-		return nil, p.Explain(err)
+		err = p.Explain(err)
+		if own {
+			_ = h.end(ctx, p) // Close tries again
+		}
+		return nil, err
+	}
+	if own {
+		h.put(u, p)
 	}
 	if _, err := h.encoding.DecodeSchema(data); err == nil && kept != "" {
 		keepFile(kept, data)
