@@ -77,6 +77,7 @@ var layers = []struct {
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},
 	{"history", []string{"ui", "component", "addr", "diag", "retry"}, "the history holds events; what is shown of them is the command line's"},
 	{"report", []string{"history", "ui", "component", "addr"}, "a report shows what the history holds"},
+	{"junit", []string{"history", "component", "addr"}, "the results of tests are what the history holds"},
 	{"otlp", []string{"history", "component", "addr", "retry"}, "a trace says what the history holds"},
 	{"testkit/dockerrig", []string{"component", "dockerengine", "testkit"}, "a live engine for tests of docker components"},
 	{"testkit/guestrig", []string{"qmp", "testkit"}, "a live virtual machine for tests"},

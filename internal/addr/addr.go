@@ -80,6 +80,8 @@ const (
 	Provisioner StepKind = iota + 1
 	ErrorCleanup
 	PostProcessor
+	// Check is a provisioner inside a test block.
+	Check
 )
 
 // String returns the block name that templates use for the kind.
@@ -91,6 +93,8 @@ func (k StepKind) String() string {
 		return "error-cleanup-provisioner"
 	case PostProcessor:
 		return "post-processor"
+	case Check:
+		return "check"
 	}
 	return "step"
 }
@@ -99,8 +103,8 @@ func (k StepKind) String() string {
 // no step.
 type Step struct {
 	Kind StepKind
-	// Chain is the number of the post-processor chain, from 0; 0 for
-	// other kinds.
+	// Chain is the number of the post-processor chain or, of a check, of the
+	// test, from 0; 0 for other kinds.
 	Chain int
 	// Index is the position among the steps of the kind (and chain), from 0.
 	Index int
@@ -126,7 +130,7 @@ func (s Step) String() string {
 	switch {
 	case s.IsZero():
 		return ""
-	case s.Kind == PostProcessor:
+	case s.Kind == PostProcessor || s.Kind == Check:
 		return fmt.Sprintf("%s[%d][%d].%s", s.Kind, s.Chain, s.Index, s.Type)
 	default:
 		return fmt.Sprintf("%s[%d].%s", s.Kind, s.Index, s.Type)
@@ -147,6 +151,8 @@ func ParseStep(text string) (Step, error) {
 		s.Kind = ErrorCleanup
 	case PostProcessor.String():
 		s.Kind, numbers = PostProcessor, []*int{&s.Chain, &s.Index}
+	case Check.String():
+		s.Kind, numbers = Check, []*int{&s.Chain, &s.Index}
 	default:
 		return Step{}, wrong
 	}

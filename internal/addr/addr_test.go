@@ -61,7 +61,7 @@ func TestStepsAreTold(t *testing.T) {
 // Ensure that a step's text leads back to the step, and others to an error.
 func TestParseStep(t *testing.T) {
 	for _, want := range []Step{
-		{Kind: Provisioner, Type: "shell"}, {Kind: Provisioner, Index: 12, Type: "a.b[c]"}, {Kind: ErrorCleanup, Type: "shell-local"},
+		{Kind: Provisioner, Type: "shell"}, {Kind: Provisioner, Index: 12, Type: "a.b[c]"}, {Kind: Check, Chain: 2, Index: 3, Type: "shell"}, {Kind: ErrorCleanup, Type: "shell-local"},
 		{Kind: PostProcessor, Chain: 2, Index: 1, Type: "manifest"},
 	} {
 		if got, err := ParseStep(want.String()); err != nil || got != want {

@@ -43,6 +43,7 @@ type buildFlags struct {
 	retry      int
 	retrySet   bool
 	report     string
+	junit      string
 	ifChanged  bool
 	// postProcess is the run whose artifacts are processed; empty for a build.
 	postProcess string
@@ -120,6 +121,7 @@ func (f *buildFlags) add(c *cobra.Command) {
 	fl.Lookup("color").NoOptDefVal = "true"
 	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
 	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also when builds fail")
+	fl.StringVar(&f.junit, "junit", "", "write the results of tests as a JUnit XML `file`")
 	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
 }
 
@@ -246,6 +248,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	}
 	screen.recorded(err)
 	screen.report(f.report)
+	screen.testResults(f.junit)
 	screen.trace(steps)
 	screen.sayHowToGoOn(res)
 	screen.forget()

@@ -139,6 +139,12 @@ func inspectText(w io.Writer, path string, view *plan.Overview) {
 		if !b.ErrorCleanup.IsZero() {
 			fmt.Fprintf(w, "\n    error-cleanup-provisioner:\n\n      %s\n", b.ErrorCleanup.Label())
 		}
+		for _, t := range b.Tests {
+			fmt.Fprintf(w, "\n    test %q:\n\n", t.Name)
+			for _, c := range t.Checks {
+				fmt.Fprintf(w, "      %s\n", c.Label())
+			}
+		}
 		fmt.Fprintf(w, "\n    post-processors:\n\n")
 		if len(b.Chains) == 0 {
 			fmt.Fprintf(w, "      <no post-processor>\n")
@@ -249,7 +255,12 @@ type (
 		Sources        []string        `json:"sources"`
 		Provisioners   []inspectStep   `json:"provisioners"`
 		ErrorCleanup   *inspectStep    `json:"error_cleanup_provisioner,omitempty"`
+		Tests          []inspectTest   `json:"tests,omitempty"`
 		PostProcessors [][]inspectStep `json:"post_processors"`
+	}
+	inspectTest struct {
+		Name   string        `json:"name"`
+		Checks []inspectStep `json:"checks"`
 	}
 	inspectStep struct {
 		Type string `json:"type"`
@@ -287,6 +298,13 @@ func inspectJSON(w io.Writer, view *plan.Overview, redact func(string) string) e
 		}
 		if !b.ErrorCleanup.IsZero() {
 			jb.ErrorCleanup = &inspectStep{b.ErrorCleanup.Type, b.ErrorCleanup.Name}
+		}
+		for _, t := range b.Tests {
+			test := inspectTest{Name: redact(t.Name)}
+			for _, c := range t.Checks {
+				test.Checks = append(test.Checks, inspectStep{c.Type, c.Name})
+			}
+			jb.Tests = append(jb.Tests, test)
 		}
 		for _, c := range b.Chains {
 			chain := []inspectStep{}

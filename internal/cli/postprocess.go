@@ -60,6 +60,7 @@ post-processor replaces is removed when all have succeeded, as in a build.`,
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
 	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
+	fl.StringVar(&f.junit, "junit", "", "write the results of tests as a JUnit XML `file`")
 	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also after a failure")
 	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
 	return c

@@ -26,7 +26,7 @@ func (s *screen) remember(d dirs, f buildFlags, h history.Header) {
 	if err != nil {
 		s.warn(fmt.Sprintf("This run will not be in the history (%v).", err))
 	}
-	if s.recordedIn.run == "" && (f.report != "" || s.traces.Endpoint != "") {
+	if s.recordedIn.run == "" && (f.report != "" || f.junit != "" || s.traces.Endpoint != "") {
 		if err := s.recordPassing(h); err != nil {
 			s.warn(fmt.Sprintf("No report will be written, and no trace sent (%v).", err))
 		}

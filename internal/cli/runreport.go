@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/history"
+	"ingot/internal/junit"
 	"ingot/internal/report"
 )
 
@@ -77,6 +78,25 @@ func (s *screen) report(path string) {
 	}
 	if err != nil {
 		s.warn(fmt.Sprintf("No report was written (%v).", err))
+	}
+}
+
+// testResults writes the results of the tests. When that was asked for and cannot be
+// done, a CI system shows none: the warning says so.
+func (s *screen) testResults(path string) {
+	if path == "" || s.recordedIn.run == "" {
+		return
+	}
+	run, err := s.readRecorded(junit.Options())
+	var out bytes.Buffer
+	if err == nil {
+		err = junit.Write(&out, run)
+	}
+	if err == nil {
+		err = replaceFile(path, out.Bytes())
+	}
+	if err != nil {
+		s.warn(fmt.Sprintf("No results of tests were written (%v).", err))
 	}
 }
 

@@ -149,7 +149,7 @@ func (t *runText) build(b *history.Build) {
 
 func (t *runText) phase(p *history.Phase) {
 	if p.Name != "" {
-		t.columns(1, p.Name, p.Span, stateText(p.Result(t.run)))
+		t.columns(1, p.Label(), p.Span, stateText(p.Result(t.run)))
 	}
 	for _, w := range p.Waits {
 		t.wait(2, w)
@@ -184,6 +184,8 @@ func stepText(s addr.Step) string {
 	}
 	switch s.Kind {
 	case addr.Provisioner:
+		return fmt.Sprintf("%d. %s", s.Index+1, text)
+	case addr.Check:
 		return fmt.Sprintf("%d. %s", s.Index+1, text)
 	case addr.PostProcessor:
 		return fmt.Sprintf("%d.%d %s", s.Chain+1, s.Index+1, text)

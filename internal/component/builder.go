@@ -135,3 +135,16 @@ type DataNames interface {
 type Preflighter interface {
 	Preflight(ctx context.Context, r Run) diag.List
 }
+
+// Bootable is implemented by a Job whose artifact can be started as a machine again,
+// for tests.
+type Bootable interface {
+	// Unbootable says why the artifact cannot be started, as a clause such as "it
+	// is a tar file without an image"; empty when it can.
+	Unbootable() string
+
+	// FromArtifact returns a job whose machine is made of the artifact and leaves
+	// it as it is. It is prepared and booted, and never captured. The job that it
+	// is asked of was prepared, unless the artifact is from an earlier run.
+	FromArtifact(a *Artifact) (Job, error)
+}

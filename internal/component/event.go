@@ -45,6 +45,7 @@ const (
 	PhaseConnect     Phase = "connect"
 	PhaseProvision   Phase = "provision"
 	PhaseCapture     Phase = "capture"
+	PhaseTest        Phase = "test"
 	PhasePostProcess Phase = "post-process"
 	PhaseRelease     Phase = "release"
 )
@@ -103,11 +104,16 @@ type (
 		Artifacts []*Artifact
 		Earlier   string
 	}
-	// PhaseStarted and PhaseEnded enclose a phase of a build.
-	PhaseStarted struct{ Phase Phase }
+	// PhaseStarted and PhaseEnded enclose a phase of a build. There is a phase for
+	// each test, whose name is Test; it is empty for other phases.
+	PhaseStarted struct {
+		Phase Phase
+		Test  string
+	}
 	// PhaseEnded closes a phase.
 	PhaseEnded struct {
 		Phase    Phase
+		Test     string
 		Duration time.Duration
 		Err      error
 	}

@@ -147,6 +147,14 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, i
 		}
 		return res
 	}
+	if err := b.test(ctx, artifact, dir); err != nil {
+		res.Err, res.Artifacts = err, compact(artifact)
+		if b.made {
+			b.rt.Say("The artifact is kept, and nothing was done with it: " + artifact.Summary +
+				". To test it again, and then run the post-processors: ingot post-process " + b.o.RunID)
+		}
+		return res
+	}
 	res.Artifacts, res.Err = b.postProcess(ctx, artifact)
 	if res.Err != nil && b.made && slices.Contains(res.Artifacts, artifact) {
 		b.rt.Say("What the builder made is kept. To run only the post-processors again: ingot post-process " + b.o.RunID)

@@ -29,6 +29,14 @@ func (r *run) inputsOf(ctx context.Context, p *plan.Build, rt component.Run) (*o
 			return nil, err
 		}
 	}
+	for _, t := range p.Tests {
+		for _, s := range t.Checks {
+			steps = append(steps, fmt.Sprintf("%q %s", t.Name, s.Addr))
+			if err := in.check(ctx, t, s); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, chain := range p.Chains {
 		for _, s := range chain {
 			steps = append(steps, s.Addr.String())
@@ -153,6 +161,24 @@ func (in *gathering) provisioner(ctx context.Context, s *plan.Step) error {
 		return err
 	}
 	return in.files(ctx, of, what.Files)
+}
+
+// check adds a check by its configuration and the files that it says it reads: the
+// artifact does not depend on it.
+func (in *gathering) check(ctx context.Context, t *plan.Test, s *plan.Step) error {
+	of := fmt.Sprintf("test %q %s", t.Name, nth(s))
+	cfg, planned := s.Compare(ctx)
+	if cfg == nil {
+		in.open("%s: its configuration depends on the machine (build.*) in a way that cannot be compared", of)
+		return nil
+	}
+	if err := in.arguments(of, cfg, nil); err != nil {
+		return err
+	}
+	if reader, ok := planned.(component.InputReader); ok {
+		return in.files(ctx, of, reader.Inputs().Files)
+	}
+	return nil
 }
 
 // postProcessor adds a post-processor by its configuration and the files that it

@@ -56,6 +56,7 @@ type wire struct {
 	EarlierRun  string              `json:"earlier_run"`
 	Artifact    *wireArtifact       `json:"artifact"`
 	Phase       string              `json:"phase"`
+	Test        string              `json:"test"`
 	StepName    string              `json:"step_name"`
 	Attempts    int                 `json:"attempts"`
 	Attempt     int                 `json:"attempt"`
@@ -182,9 +183,9 @@ func (d *decoder) event(w *wire) (component.Event, error) {
 		}
 		return e, nil
 	case "phase_started":
-		return component.PhaseStarted{Phase: component.Phase(w.Phase)}, nil
+		return component.PhaseStarted{Phase: component.Phase(w.Phase), Test: w.Test}, nil
 	case "phase_ended":
-		return component.PhaseEnded{Phase: component.Phase(w.Phase), Duration: millis(w.DurationMS), Err: w.err()}, nil
+		return component.PhaseEnded{Phase: component.Phase(w.Phase), Test: w.Test, Duration: millis(w.DurationMS), Err: w.err()}, nil
 	case "step_started":
 		return component.StepStarted{}, nil
 	case "step_skipped":

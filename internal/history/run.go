@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -88,6 +89,8 @@ type Build struct {
 // once.
 type Phase struct {
 	Name string
+	// Test is the name of the test that it is; empty for other phases.
+	Test string
 	Span
 	Err   error
 	Steps []*Step
@@ -102,8 +105,9 @@ type Step struct {
 	Err error
 	// Tolerated: it failed, and the build went on.
 	Tolerated bool
-	// Skipped: its result was in the step cache.
+	// Skipped: it did not run, because of Reason.
 	Skipped  bool
+	Reason   string
 	Attempts int
 	Retries  []Retry
 	Waits    []*Wait
@@ -160,6 +164,14 @@ func (r *Resource) IsEndedProgram() bool {
 	return r.Kind == programKind && (r.Fate == Kept || r.Fate == Released)
 }
 
+// Label is the name of the phase, and of the test that it is.
+func (p *Phase) Label() string {
+	if p.Test != "" {
+		return fmt.Sprintf("%s %q", p.Name, p.Test)
+	}
+	return p.Name
+}
+
 // FirstFailure is where a build failed first, "" when that is not known, and what
 // was printed there.
 func (b *Build) FirstFailure() (where string, log *Log) {
@@ -170,7 +182,7 @@ func (b *Build) FirstFailure() (where string, log *Log) {
 			}
 		}
 		if p.Err != nil {
-			return p.Name, &p.Log
+			return p.Label(), &p.Log
 		}
 	}
 	return "", nil
@@ -307,7 +319,7 @@ func (c *current) frame(s component.Stamped) bool {
 		}
 		c.phase, c.step = nil, nil
 	case component.PhaseStarted:
-		c.phase = &Phase{Name: string(e.Phase), Span: Span{Begin: s.Since, End: s.Since}}
+		c.phase = &Phase{Name: string(e.Phase), Test: e.Test, Span: Span{Begin: s.Since, End: s.Since}}
 		c.build.Phases = append(c.build.Phases, c.phase)
 		clear(c.steps)
 		c.step = nil
@@ -323,7 +335,7 @@ func (c *current) frame(s component.Stamped) bool {
 		p.Steps = append(p.Steps, c.step)
 	case component.StepSkipped:
 		p := c.inPhase(s.Since)
-		p.Steps = append(p.Steps, &Step{Step: s.Step, Span: Span{Begin: s.Since, End: s.Since, Ended: true}, Skipped: true})
+		p.Steps = append(p.Steps, &Step{Step: s.Step, Span: Span{Begin: s.Since, End: s.Since, Ended: true}, Skipped: true, Reason: e.Reason})
 	case component.StepEnded:
 		if st := c.steps[s.Step]; st != nil {
 			st.Ended, st.End, st.Err = true, s.Since, e.Err

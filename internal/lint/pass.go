@@ -49,7 +49,8 @@ type step struct {
 	// opaque: it may do anything to the machine, or some of it cannot be
 	// read.
 	opaque bool
-	// cleanup: it runs only after a failure.
+	// cleanup: it is no part of how the image is made, since it runs only after a
+	// failure, or as a check of a test.
 	cleanup bool
 	// said are the answers of says, since many machines may ask.
 	said map[*regexp.Regexp]bool
@@ -96,6 +97,13 @@ func newPass(in Input) *pass {
 			s := p.step(sb.ErrorCleanup)
 			s.cleanup = true
 			b.steps = append(b.steps, s)
+		}
+		for _, test := range sb.Tests {
+			for _, check := range test {
+				s := p.step(check)
+				s.cleanup = true
+				b.steps = append(b.steps, s)
+			}
 		}
 		for _, chain := range sb.Chains {
 			for _, s := range chain {

@@ -170,7 +170,7 @@ func (t *tracer) build(parent string, b *history.Build) {
 }
 
 func (t *tracer) phase(parent string, b *history.Build, p *history.Phase) {
-	name := p.Name
+	name := p.Label()
 	if name == "" {
 		name = "clean-up"
 	}

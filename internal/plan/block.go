@@ -28,6 +28,7 @@ type block struct {
 	provisioners []*step
 	errorCleanup *step
 	chains       [][]*step
+	tests        []*test
 	retry        Retry
 	place        hcl.Range
 	template     *template.Build
@@ -124,12 +125,7 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 	if s := content.ErrorCleanup; s != nil {
 		blk.errorCleanup, more = p.meta(ctx, view, s, blk)
 		diags = append(diags, more...)
-		for _, name := range []string{"cache", "cache_ttl"} {
-			if a := s.Meta[name]; a != nil {
-				diags = append(diags, diag.WarnIn(a.NameRange, "Argument without effect",
-					"The result of an error-cleanup-provisioner is never used again: remove the argument %q.", name)...)
-			}
-		}
+		diags = append(diags, neverCached(s, "an error-cleanup-provisioner")...)
 	}
 	for _, chain := range content.Chains {
 		var steps []*step
@@ -139,6 +135,11 @@ func (p *planner) block(ctx context.Context, b *template.Build, inst instance) (
 			steps = append(steps, st)
 		}
 		blk.chains = append(blk.chains, steps)
+	}
+	for _, t := range content.Tests {
+		tested, more := p.test(ctx, view, t, blk)
+		diags = append(diags, more...)
+		blk.tests = append(blk.tests, tested)
 	}
 	blk.retry, more = p.retryBlock(ctx, view, content.Retry)
 	diags = append(diags, more...)

@@ -57,6 +57,7 @@ func (p *planner) build(ctx context.Context, blk *block, u *use, sel *selection,
 		diags = append(diags, more...)
 		b.ErrorCleanup = st
 	}
+	diags = append(diags, binder.tests(ctx, sel)...)
 	for i, steps := range blk.chains {
 		chain, more := binder.chain(ctx, i, steps, sel)
 		diags = append(diags, more...)

@@ -57,6 +57,13 @@ type BuildInfo struct {
 	Provisioners []addr.Step
 	ErrorCleanup addr.Step
 	Chains       [][]addr.Step
+	Tests        []TestInfo
+}
+
+// TestInfo is one test block.
+type TestInfo struct {
+	Name   string
+	Checks []addr.Step
 }
 
 // Inspect evaluates what a template declares without planning any component.
@@ -114,6 +121,13 @@ func (blk *block) info() BuildInfo {
 			chain = append(chain, s.address(i, j))
 		}
 		info.Chains = append(info.Chains, chain)
+	}
+	for i, t := range blk.tests {
+		test := TestInfo{Name: t.Name}
+		for j, s := range t.checks {
+			test.Checks = append(test.Checks, s.address(i, j))
+		}
+		info.Tests = append(info.Tests, test)
 	}
 	return info
 }

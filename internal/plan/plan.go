@@ -49,6 +49,9 @@ type Build struct {
 	// Chains are the post-processor chains that are left after only and
 	// except; a chain that lost all its members is not among them.
 	Chains []Chain
+	// Tests are those that are left after only and except. They are run on the
+	// artifact, before the chains.
+	Tests []*Test
 	// Retry says when the build is made again as a whole.
 	Retry Retry
 	// Needs are the builds whose artifacts this one uses, in the order of
@@ -63,6 +66,13 @@ type Build struct {
 
 // Made are the artifacts that builds have ended with.
 type Made map[addr.Build][]*component.Artifact
+
+// Test is provisioners that check the artifact of a build, on a machine of their own.
+type Test struct {
+	Name   string
+	Range  hcl.Range
+	Checks []*Step
+}
 
 // Step is a provisioner with its meta-arguments.
 type Step struct {

@@ -40,7 +40,9 @@ type SurveyedBuild struct {
 	Provisioners []*SurveyedStep
 	// ErrorCleanup is nil when there is none.
 	ErrorCleanup *SurveyedStep
-	Chains       [][]*SurveyedStep
+	// Tests are the checks of each test.
+	Tests  [][]*SurveyedStep
+	Chains [][]*SurveyedStep
 }
 
 // SurveyedUse is one source used by a build block.
@@ -177,6 +179,13 @@ func (p *planner) surveyBuild(ctx context.Context, b *template.Build, blk *block
 	}
 	if blk.errorCleanup != nil {
 		out.ErrorCleanup = step(blk.errorCleanup)
+	}
+	for _, t := range blk.tests {
+		var checks []*SurveyedStep
+		for _, s := range t.checks {
+			checks = append(checks, step(s))
+		}
+		out.Tests = append(out.Tests, checks)
 	}
 	for _, steps := range blk.chains {
 		var chain []*SurveyedStep

@@ -91,8 +91,12 @@ func (b *Build) group(id string) group {
 		g.edges = append(g.edges, edge{last, g.node(n), true})
 	}
 	connect(node{g.artifact, artifactRole, artifactLabel(b.Creates)})
+	for i, t := range b.Tests {
+		connect(node{fmt.Sprintf("%st%d", id, i), stepRole, []string{"test " + t.Name}})
+	}
+	tested := last
 	for i, chain := range b.Chains {
-		last = g.artifact
+		last = tested
 		for j, s := range chain {
 			connect(node{fmt.Sprintf("%sc%d_%d", id, i, j), stepRole, s.label()})
 		}

@@ -47,7 +47,13 @@ type (
 		jsonBody
 		Provisioners   []jsonStep   `json:"provisioners"`
 		ErrorCleanup   *jsonStep    `json:"error_cleanup_provisioner,omitempty"`
+		Tests          []jsonTest   `json:"tests,omitempty"`
 		PostProcessors [][]jsonStep `json:"post_processors"`
+	}
+	jsonTest struct {
+		Name   string     `json:"name"`
+		Range  string     `json:"range,omitempty"`
+		Checks []jsonStep `json:"checks"`
 	}
 	jsonSource struct {
 		Type      string `json:"type"`
@@ -129,6 +135,13 @@ func (b *Build) document() jsonBuild {
 	if b.ErrorCleanup != nil {
 		s := b.ErrorCleanup.document()
 		out.ErrorCleanup = &s
+	}
+	for _, t := range b.Tests {
+		test := jsonTest{Name: t.Name, Range: t.Range.String()}
+		for _, s := range t.Checks {
+			test.Checks = append(test.Checks, s.document())
+		}
+		out.Tests = append(out.Tests, test)
 	}
 	for _, chain := range b.Chains {
 		steps := []jsonStep{}

@@ -91,6 +91,11 @@ func (p printer) build(b *Build) {
 	if b.ErrorCleanup != nil {
 		p.step("error-cleanup-provisioner", b.ErrorCleanup)
 	}
+	for _, t := range b.Tests {
+		for i, s := range t.Checks {
+			p.step("test "+strconv.Quote(printable(t.Name))+" check "+strconv.Itoa(i+1), s)
+		}
+	}
 	for i, chain := range b.Chains {
 		for j, s := range chain {
 			name := "post-processor " + strconv.Itoa(i+1)

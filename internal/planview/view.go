@@ -53,7 +53,15 @@ type Build struct {
 	Provisioners []*Step
 	// ErrorCleanup is nil when there is none.
 	ErrorCleanup *Step
+	Tests        []*Test
 	Chains       [][]*Step
+}
+
+// Test is one test of the artifact.
+type Test struct {
+	Name   string
+	Range  Place
+	Checks []*Step
 }
 
 // Step is a provisioner or post-processor.
@@ -155,6 +163,13 @@ func (m maker) build(b *plan.Build) *Build {
 	}
 	if b.ErrorCleanup != nil {
 		out.ErrorCleanup = m.provisioner(b, b.ErrorCleanup)
+	}
+	for _, t := range b.Tests {
+		test := &Test{Name: m.Redact(t.Name), Range: m.place(t.Range)}
+		for _, s := range t.Checks {
+			test.Checks = append(test.Checks, m.provisioner(b, s))
+		}
+		out.Tests = append(out.Tests, test)
 	}
 	for _, chain := range b.Chains {
 		var steps []*Step

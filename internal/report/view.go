@@ -308,7 +308,7 @@ func (m maker) build(b *history.Build, anchor string) build {
 
 func (m maker) phase(p *history.Phase) phase {
 	out := phase{
-		Name: p.Name, Took: ui.ShortDuration(p.Took()), State: p.Result(m.run), Error: errText(p.Err),
+		Name: p.Label(), Took: ui.ShortDuration(p.Took()), State: p.Result(m.run), Error: errText(p.Err),
 		Waits: waits(p.Waits), Log: newLog(&p.Log),
 	}
 	if out.Name == "" {
@@ -334,6 +334,8 @@ func stepNumber(s addr.Step) string {
 	switch s.Kind {
 	case addr.Provisioner:
 		return fmt.Sprintf("provisioner %d: %s", s.Index+1, s.Type)
+	case addr.Check:
+		return fmt.Sprintf("check %d: %s", s.Index+1, s.Type)
 	case addr.PostProcessor:
 		return fmt.Sprintf("post-processor %d.%d: %s", s.Chain+1, s.Index+1, s.Type)
 	}
@@ -417,7 +419,7 @@ func (m maker) phaseRows(p *history.Phase) []row {
 	// A phase in which nothing happened is passed over.
 	idle := p.Ended && p.Err == nil && len(p.Steps)+len(p.Waits) == 0 && m.percent(p.Took()) < leastWidth
 	if p.Name != "" && !idle {
-		out = append(out, row{Label: p.Name, Kind: "phase", Took: ui.ShortDuration(p.Took()), Bars: []bar{m.bar(p.Span, string(p.Result(m.run)), p.Name)}})
+		out = append(out, row{Label: p.Label(), Kind: "phase", Took: ui.ShortDuration(p.Took()), Bars: []bar{m.bar(p.Span, string(p.Result(m.run)), p.Label())}})
 	}
 	for _, w := range p.Waits {
 		out = append(out, m.waitRow(w))

@@ -24,11 +24,17 @@ var buildSchema = &hcl.BodySchema{
 		{Type: "matrix"},
 		{Type: "retry"},
 		{Type: "provisioners", LabelNames: []string{"name"}},
+		{Type: "test", LabelNames: []string{"name"}},
 	},
 }
 
 var (
 	chainSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "post-processor", LabelNames: []string{"type"}}}}
+
+	testSchema = &hcl.BodySchema{
+		Attributes: []hcl.AttributeSchema{{Name: "only"}, {Name: "except"}},
+		Blocks:     []hcl.BlockHeaderSchema{{Type: "provisioner", LabelNames: []string{"type"}}},
+	}
 
 	matrixSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{{Type: "matrix"}}}
 
@@ -163,6 +169,10 @@ func (b *Build) Expand(wrap func(hcl.Body) hcl.Body) (*BuildContent, diag.List) 
 			if len(chain) > 0 {
 				out.Chains = append(out.Chains, chain)
 			}
+		case "test":
+			test, more := newTest(block, out.Tests)
+			diags = append(diags, more...)
+			out.Tests = append(out.Tests, test)
 		case "retry":
 			if first := out.Retry; first != nil {
 				diags = append(diags, diag.In(block.DefRange, "More than one retry",
@@ -202,7 +212,11 @@ func (c *BuildContent) steps() []*Step {
 	if c.ErrorCleanup != nil {
 		out = append(out, c.ErrorCleanup)
 	}
-	return append(out, slices.Concat(c.Chains...)...)
+	out = append(out, slices.Concat(c.Chains...)...)
+	for _, t := range c.Tests {
+		out = append(out, t.Checks...)
+	}
+	return out
 }
 
 // UseBody is the body of a use of the build, expanded again with a wrap that
@@ -237,8 +251,8 @@ func (d *decoder) hasNested(b *hcl.Block) bool {
 	return dynamicBelow(body)
 }
 
-// dynamicBelow looks into the blocks of a build block or of a
-// post-processors block, through the dynamic blocks that make them.
+// dynamicBelow looks into the blocks of a build block, of a post-processors
+// block or of a test, through the dynamic blocks that make them.
 func dynamicBelow(body *hclsyntax.Body) bool {
 	for _, b := range body.Blocks {
 		kind, inner := b.Type, []*hclsyntax.Body{b.Body}
@@ -249,7 +263,8 @@ func dynamicBelow(body *hclsyntax.Body) bool {
 			}
 		}
 		for _, c := range inner {
-			if kind == "post-processors" && dynamicBelow(c) || kind != "post-processors" && HasDynamic(c) {
+			deeper := kind == "post-processors" || kind == "test"
+			if deeper && dynamicBelow(c) || HasDynamic(c) && !deeper {
 				return true
 			}
 		}
@@ -286,6 +301,35 @@ func newChain(b *hcl.Block) ([]*Step, diag.List) {
 	return chain, diags
 }
 
+// newTest reads a test block; others are those before it.
+func newTest(b *hcl.Block, others []*Test) (*Test, diag.List) {
+	content, diags := Content(b.Body, testSchema, "A test block")
+	out := &Test{Name: b.Labels[0], NameRange: b.LabelRanges[0], Meta: content.Attributes, Range: b.DefRange}
+	if out.Name == "" {
+		diags = append(diags, diag.In(out.NameRange, "Test without a name", "Give the test a name that says what is tested: it is in the output and in the results.")...)
+	}
+	for _, t := range others {
+		if t.Name == out.Name {
+			diags = append(diags, diag.In(out.NameRange, "More than one test of this name",
+				"The tests of a build are told apart by their names; there is another %q at %s:%d.", t.Name, t.Range.Filename, t.Range.Start.Line)...)
+			break
+		}
+	}
+	if only, except := out.Meta["only"], out.Meta["except"]; only != nil && except != nil {
+		diags = append(diags, diag.In(except.Range, "Both only and except",
+			"A test has either only (line %d) or except, not both. Remove one of them.", only.Range.Start.Line)...)
+	}
+	for _, block := range content.Blocks {
+		step, more := newStep(addr.Check, block)
+		diags = append(diags, more...)
+		out.Checks = append(out.Checks, step)
+	}
+	if len(out.Checks) == 0 && !diags.HasErrors() {
+		diags = append(diags, diag.In(b.DefRange, "Test without checks", "A test needs at least one provisioner: it succeeds when all of them do.")...)
+	}
+	return out, diags
+}
+
 func newStep(kind addr.StepKind, b *hcl.Block) (*Step, diag.List) {
 	schema := provisionerMeta
 	if kind == addr.PostProcessor {
@@ -305,5 +349,13 @@ func onlyAndExcept(kind addr.StepKind, meta hcl.Attributes) diag.List {
 		return nil
 	}
 	return diag.In(except.Range, "Both only and except",
-		"A %s has either only (line %d) or except, not both. Remove one of them.", kind, only.Range.Start.Line)
+		"A %s has either only (line %d) or except, not both. Remove one of them.", blockOf(kind), only.Range.Start.Line)
+}
+
+// blockOf is what the block of a step is called.
+func blockOf(kind addr.StepKind) string {
+	if kind == addr.Check {
+		return addr.Provisioner.String()
+	}
+	return kind.String()
 }

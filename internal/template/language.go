@@ -195,6 +195,15 @@ func build(forEach Argument) Block {
 				Type: "error-cleanup-provisioner", Labels: []string{"type"}, Component: "provisioner",
 				Description: "Runs after a failure, while the machine is still connected.", Arguments: provisioner,
 			},
+			{
+				Type: "test", Labels: []string{"name"}, Repeated: true,
+				Description: "Starts the artifact of the build as a machine and runs provisioners on it as checks. Post-processors run only when all tests have succeeded. Not in Packer.",
+				Arguments:   []Argument{step[1], step[2]},
+				Blocks: []Block{{
+					Type: "provisioner", Labels: []string{"type"}, Repeated: true, Component: "provisioner",
+					Description: "One check: it fails when the provisioner does. The checks of a test run in order, up to the first that fails; with `continue_on_error` the others run all the same.", Arguments: provisioner,
+				}},
+			},
 			postProcessor,
 			{
 				Type: "post-processors", Repeated: true, Blocks: []Block{chain},

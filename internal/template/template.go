@@ -185,6 +185,18 @@ type BuildContent struct {
 	Chains       [][]*Step
 	// Retry is nil when there is no such block.
 	Retry *Retry
+	Tests []*Test
+}
+
+// Test is a block with provisioners that check an artifact.
+type Test struct {
+	Name string
+	// NameRange is the label.
+	NameRange hcl.Range
+	// Meta has only and except.
+	Meta   hcl.Attributes
+	Checks []*Step
+	Range  hcl.Range
 }
 
 // Retry is a block that says when a build is made again.

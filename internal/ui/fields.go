@@ -103,8 +103,10 @@ func writeFields(o fields, s *component.Stamped) {
 		o.opt("earlier_run", e.Earlier)
 	case component.PhaseStarted:
 		o.str("phase", string(e.Phase))
+		o.opt("test", e.Test)
 	case component.PhaseEnded:
 		o.str("phase", string(e.Phase))
+		o.opt("test", e.Test)
 		o.ms("duration_ms", e.Duration)
 		o.err(e.Err)
 	case component.StepStarted:

@@ -187,6 +187,19 @@ func (n *narrator) narrate(s *component.Stamped, say func(note)) {
 		say(line)
 	case component.PhaseStarted:
 		t.waits = nil
+		if e.Phase == component.PhaseTest {
+			line.text = fmt.Sprintf("Test %q: starting the artifact", e.Test)
+			say(line)
+		}
+	case component.PhaseEnded:
+		if e.Phase == component.PhaseTest && e.Err == nil {
+			line.text = fmt.Sprintf("Test %q passed after %s.", e.Test, SpellDuration(e.Duration))
+			say(line)
+		}
+		if e.Phase == component.PhaseTest && e.Err != nil {
+			fault.text = fmt.Sprintf("Test %q failed: %s", e.Test, e.Err)
+			say(fault)
+		}
 	case component.Retrying:
 		line.tone = warnTone
 		line.text = fmt.Sprintf("%s failed (attempt %d), trying again in %s: %v",

@@ -212,8 +212,11 @@ func (c *compiled) event(e component.Event) component.Event {
 		}
 		e.Artifacts, e.Earlier = list, c.redact(e.Earlier)
 		return e
+	case component.PhaseStarted:
+		e.Test = c.redact(e.Test)
+		return e
 	case component.PhaseEnded:
-		e.Err = c.error(e.Err)
+		e.Test, e.Err = c.redact(e.Test), c.error(e.Err)
 		return e
 	case component.StepEnded:
 		e.Err = c.error(e.Err)
