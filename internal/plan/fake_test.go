@@ -111,6 +111,16 @@ type fakeJob struct {
 
 func (j *fakeJob) FactNames() []string { return j.names }
 
+// Unbootable refuses an artifact in slow mode.
+func (j *fakeJob) Unbootable() string {
+	if mode := j.cfg.GetAttr("mode"); mode.IsKnown() && !mode.IsNull() && mode.AsString() == "slow" {
+		return "it is too slow"
+	}
+	return ""
+}
+
+func (j *fakeJob) FromArtifact(*component.Artifact) (component.Job, error) { return j, nil }
+
 type fakeProvisioner struct{}
 
 func (fakeProvisioner) Schema() component.Schema {
