@@ -530,6 +530,10 @@ func (s subject) crashedAt(when string) string {
 	switch {
 	case strings.HasPrefix(when, "journal.") && s.every > 1:
 		return atThird
+	case strings.HasPrefix(when, "journal.before") && len(s.points) == 1:
+		return atBefore
+	case strings.HasPrefix(when, "journal.after") && len(s.points) == 1:
+		return atAfter
 	case strings.HasPrefix(when, "journal."):
 		return atRecord
 	case strings.HasPrefix(when, "call "):
