@@ -53,8 +53,6 @@ type ledger struct {
 	last   int
 	// made counts the things ever made, by collection.
 	made map[string]int
-	// twice are the tokens with which more than one thing was made.
-	twice []string
 }
 
 func newLedger() *ledger { return &ledger{things: map[string]*Thing{}, made: map[string]int{}} }
