@@ -342,7 +342,7 @@ func (b *build) afterFailure(ctx context.Context, cause error) {
 		if errors.As(cause, new(finalError)) {
 			return // the user has been asked
 		}
-		if b.ask(ctx, cause, false) == choiceAbort {
+		if b.ask(ctx, cause, []choice{choiceCleanup, choiceAbort}) == choiceAbort {
 			b.leave = true
 		}
 	}
@@ -354,32 +354,49 @@ const (
 	choiceCleanup choice = iota
 	choiceAbort
 	choiceRetry
+	choiceNext
+	choiceShell
 )
 
-// ask offers the choices of -on-error=ask. Without a terminal, and after an
-// interrupt, the answer is to clean up.
-func (b *build) ask(ctx context.Context, cause error, canRetry bool) choice {
-	if ctx.Err() != nil || !b.o.Prompt.Interactive() {
+// letters are what is typed for the choices, and what that does.
+var letters = map[choice][2]string{
+	choiceCleanup: {"c", "clean up and exit"},
+	choiceAbort:   {"a", "abort and leave everything as it is"},
+	choiceRetry:   {"r", "retry the step"},
+	choiceNext:    {"n", "go on with the next step"},
+	choiceShell:   {"s", "open a shell on the machine"},
+}
+
+// ask offers choices of -on-error=ask. Without a terminal, and after an interrupt,
+// the answer is to clean up. cause is nil when it is known already.
+func (b *build) ask(ctx context.Context, cause error, offers []choice) choice {
+	if ctx.Err() != nil {
 		return choiceCleanup
 	}
-	b.rt.Emit(component.Problem{Text: cause.Error()})
-	question := fmt.Sprintf("%s failed. [c] clean up and exit, [a] abort and leave everything as it is", b.plan.Addr)
-	if canRetry {
-		question += ", [r] retry the step"
+	if !b.o.Prompt.Interactive() {
+		b.rt.Emit(component.Warning{Summary: "-on-error=ask: there is no terminal to ask at", Detail: "The machine is cleaned up."})
+		return choiceCleanup
 	}
+	if cause != nil {
+		b.rt.Emit(component.Problem{Text: cause.Error()})
+	}
+	texts := make([]string, len(offers))
+	for i, c := range offers {
+		texts[i] = fmt.Sprintf("[%s] %s", letters[c][0], letters[c][1])
+	}
+	question := fmt.Sprintf("%s failed. %s (default c): ", b.plan.Addr, strings.Join(texts, ", "))
 	for {
-		answer, err := b.o.Prompt.Ask(ctx, question+" (default c): ")
+		answer, err := b.o.Prompt.Ask(ctx, question)
 		if err != nil {
 			return choiceCleanup
 		}
-		switch strings.ToLower(strings.TrimSpace(answer)) {
-		case "", "c":
+		answer = strings.ToLower(strings.TrimSpace(answer))
+		if answer == "" {
 			return choiceCleanup
-		case "a":
-			return choiceAbort
-		case "r":
-			if canRetry {
-				return choiceRetry
+		}
+		for _, c := range offers {
+			if answer == letters[c][0] {
+				return c
 			}
 		}
 	}

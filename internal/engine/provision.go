@@ -67,21 +67,46 @@ func stepInfo(s *plan.Step, i int) component.StepInfo {
 // provisionStep runs one step until it succeeds or the user gives up. Clean says
 // that no failure was tolerated.
 func (b *build) provisionStep(ctx context.Context, step *plan.Step, comm component.Communicator) (clean bool, err error) {
+	touched := false // by hand
 	for {
 		tolerated, err := b.runStep(ctx, step, comm)
 		if err == nil {
-			return !tolerated, nil
+			return !tolerated && !touched, nil
 		}
 		if b.o.OnError != Ask {
 			return false, err
 		}
-		switch b.ask(ctx, err, true) {
+		choice := b.askAboutStep(ctx, err, comm, &touched)
+		switch choice {
 		case choiceRetry:
 			continue
+		case choiceNext:
+			b.inStep(step.Addr).Emit(component.Warning{Summary: "Going on although " + nth(step) + " has failed", Detail: "That was decided at the terminal."})
+			return false, nil
 		case choiceAbort:
 			b.leave = true
 		}
 		return false, finalError{err}
+	}
+}
+
+// askAboutStep asks until it is decided what becomes of a failed step. Touched says
+// that somebody has worked on the machine meanwhile.
+func (b *build) askAboutStep(ctx context.Context, cause error, comm component.Communicator, touched *bool) choice {
+	offers := []choice{choiceCleanup, choiceAbort, choiceRetry, choiceNext}
+	if component.CanShell(comm) {
+		offers = append(offers, choiceShell)
+	}
+	for {
+		choice := b.ask(ctx, cause, offers)
+		if choice != choiceShell {
+			return choice
+		}
+		*touched = true
+		if err := component.OpenShell(ctx, b.rt, comm); err != nil && ctx.Err() == nil {
+			b.rt.Emit(component.Problem{Text: err.Error()})
+		}
+		cause = nil // it has been said
 	}
 }
 

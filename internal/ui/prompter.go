@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"ingot/internal/component"
 )
 
 // ErrNoTerminal is what Ask fails with when there is nobody to ask.
@@ -28,6 +30,7 @@ type Prompter struct {
 	failed  bool        // opening the terminal was tried in vain
 	pending chan answer // a read that a cancelled question left behind
 	closed  bool
+	restore func() error // puts the terminal right that was given away
 }
 
 // console is where questions are printed and answers are typed.
@@ -35,9 +38,16 @@ type console struct {
 	in    io.Reader
 	out   io.Writer
 	lines *bufio.Reader
-	// interrupt, when set, makes a read that is under way fail.
+	// interrupt, when set, makes reads fail, one that is under way too, until goOn.
 	interrupt func()
+	goOn      func() error
 	close     func() error
+	// raw, when set, stops the terminal from echoing and interpreting what is
+	// typed, until restore.
+	raw func() (restore func() error, err error)
+	// size is the size of its window, and sizes tells of changes until stop.
+	size  func() component.WindowSize
+	sizes func() (changes <-chan component.WindowSize, stop func())
 }
 
 type answer struct {
@@ -162,9 +172,10 @@ func (p *Prompter) Close() error {
 	if t == nil {
 		return nil
 	}
+	err := p.giveBack()
 	if pending != nil && t.interrupt != nil {
 		t.interrupt()
 		<-pending
 	}
-	return t.close()
+	return errors.Join(err, t.close())
 }

@@ -4,10 +4,14 @@ package ui
 
 import (
 	"os"
+	"os/signal"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"ingot/internal/component"
 )
 
 // openConsole finds the terminal of the process: the one that controls it,
@@ -56,6 +60,71 @@ func fileConsole(f *os.File) *console {
 	t := &console{in: f, out: f, close: f.Close}
 	if f.SetReadDeadline(time.Time{}) == nil {
 		t.interrupt = func() { _ = f.SetReadDeadline(time.Unix(1, 0)) }
+		t.goOn = func() error { return f.SetReadDeadline(time.Time{}) }
 	}
+	t.raw = func() (func() error, error) { return makeRaw(f) }
+	t.size = func() component.WindowSize { return sizeOf(f) }
+	t.sizes = func() (<-chan component.WindowSize, func()) { return watchSize(f) }
 	return t
+}
+
+// control calls do with the descriptor of a file, without the end of deadlines that
+// f.Fd would be.
+func control(f *os.File, do func(fd int) error) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var done error
+	if err := conn.Control(func(fd uintptr) { done = do(int(fd)) }); err != nil {
+		return err
+	}
+	return done
+}
+
+func makeRaw(f *os.File) (restore func() error, err error) {
+	var was *term.State
+	err = control(f, func(fd int) (err error) {
+		was, err = term.MakeRaw(fd)
+		return err
+	})
+	return func() error {
+		return control(f, func(fd int) error { return term.Restore(fd, was) })
+	}, err
+}
+
+func sizeOf(f *os.File) (size component.WindowSize) {
+	_ = control(f, func(fd int) (err error) { // a size that is not known is 0
+		size.Columns, size.Rows, err = term.GetSize(fd)
+		return err
+	})
+	return size
+}
+
+// watchSize tells of other sizes of the window. A change that nobody has taken yet
+// is replaced by the next.
+func watchSize(f *os.File) (<-chan component.WindowSize, func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, unix.SIGWINCH)
+	sizes, quit := make(chan component.WindowSize, 1), make(chan struct{})
+	var done sync.WaitGroup
+	done.Go(func() {
+		for {
+			select {
+			case <-quit:
+				return
+			case <-signals:
+			}
+			select {
+			case <-sizes:
+			default:
+			}
+			sizes <- sizeOf(f)
+		}
+	})
+	return sizes, func() {
+		signal.Stop(signals)
+		close(quit)
+		done.Wait()
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -25,6 +26,10 @@ type execution struct {
 	tty            bool
 	stdin          *pump
 	stdout, stderr io.Writer
+	// terminal is that of a person; nil for a command.
+	terminal *component.Terminal
+	// begin is called before standard input is sent; it may be nil.
+	begin func()
 }
 
 // announce makes a shell say its process id, as the container counts, before
@@ -47,10 +52,14 @@ kill -9 "$1" 2>/dev/null; :`
 // start with attached streams, and inspect for the exit code.
 func (c *comm) run(ctx context.Context, e execution) (int, error) {
 	argv := append([]string{"/bin/sh", "-c", announce, "sh"}, e.argv...)
-	made, err := c.engine.ExecCreate(ctx, c.id, client.ExecCreateOptions{
+	options := client.ExecCreateOptions{
 		User: e.user, TTY: e.tty, Cmd: argv,
 		AttachStdin: e.stdin != nil || e.tty, AttachStdout: true, AttachStderr: true,
-	})
+	}
+	if t := e.terminal; t != nil {
+		options.Env, options.DetachKeys = []string{"TERM=" + t.Type}, noDetach
+	}
+	made, err := c.engine.ExecCreate(ctx, c.id, options)
 	if err != nil {
 		return 0, c.explainExec(ctx, "prepare a command", err)
 	}
@@ -59,8 +68,21 @@ func (c *comm) run(ctx context.Context, e execution) (int, error) {
 		return 0, c.explainExec(ctx, "start a command", err)
 	}
 	defer conn.Close()
-
 	pid := newPIDFilter(e.stdout)
+	resize := func(w component.WindowSize) {
+		if w.Columns > 0 && w.Rows > 0 {
+			// A window of the wrong size is no reason to end the shell.
+			_, _ = c.engine.ExecResize(ctx, made.ID, client.ExecResizeOptions{Width: uint(w.Columns), Height: uint(w.Rows)})
+		}
+	}
+	if t := e.terminal; t != nil {
+		// What is typed before the process runs would be echoed in front of its id.
+		e.begin = func() {
+			<-pid.ready
+			resize(t.Size)
+		}
+		defer t.Follow(resize)()
+	}
 	killed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(killed)
@@ -80,11 +102,39 @@ func (c *comm) run(ctx context.Context, e execution) (int, error) {
 	return code, err
 }
 
+// noDetach is what nobody types: the usual keys, Ctrl-P Ctrl-Q, would keep the shell
+// from Ctrl-P.
+const noDetach = "ctrl-@,ctrl-^,ctrl-@"
+
+// interactive becomes the best shell that there is.
+const interactive = `command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh -i`
+
+// Shell implements component.Interactive.
+func (c *comm) Shell(ctx context.Context, t component.Terminal) (component.Exit, error) {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return component.Exit{}, err
+	}
+	defer done()
+	in := newPump(ctx, t.In)
+	defer in.stop()
+	code, err := c.run(ctx, execution{
+		argv: []string{"/bin/sh", "-c", interactive}, user: c.user, tty: true, stdin: in, stdout: t.Out, terminal: &t,
+	})
+	return component.Exit{Code: code}, err
+}
+
 // converse moves the three streams until the command's output ends.
 func (c *comm) converse(e execution, conn client.HijackedResponse, pid *pidFilter) error {
 	fed := make(chan error, 1)
-	go func() { fed <- feed(conn, e) }()
+	go func() {
+		if e.begin != nil {
+			e.begin()
+		}
+		fed <- feed(conn, e)
+	}()
 	err := demux(conn.Reader, pid, orDiscard(e.stderr), e.tty)
+	pid.passed()
 	conn.Close()
 	if e.stdin != nil {
 		e.stdin.stop()
@@ -242,10 +292,15 @@ type pidFilter struct {
 	past bool
 	// announced carries the id once, or 0 when the first line was none.
 	announced chan int
+	// ready is closed when the first line is past.
+	ready chan struct{}
+	once  sync.Once
 }
 
+func (f *pidFilter) passed() { f.once.Do(func() { close(f.ready) }) }
+
 func newPIDFilter(next io.Writer) *pidFilter {
-	return &pidFilter{next: orDiscard(next), announced: make(chan int, 1)}
+	return &pidFilter{next: orDiscard(next), announced: make(chan int, 1), ready: make(chan struct{})}
 }
 
 // maxPIDLine is longer than any number; a first line that is longer did not come
@@ -277,6 +332,7 @@ func (f *pidFilter) take(p []byte) []byte {
 		return nil
 	}
 	f.past = true
+	defer f.passed()
 	id, err := strconv.Atoi(strings.TrimSpace(string(f.line)))
 	if err == nil && id > 1 {
 		f.announced <- id

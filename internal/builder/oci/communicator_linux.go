@@ -92,6 +92,26 @@ func (c *communicator) Run(ctx context.Context, cmd component.Command) (componen
 	return component.Exit{Code: code, Signal: signal}, nil
 }
 
+// interactive becomes the best shell that there is.
+const interactive = `command -v bash >/dev/null 2>&1 && exec bash; exec /bin/sh -i`
+
+// Shell gives a person the image's shell.
+func (c *communicator) Shell(ctx context.Context, t component.Terminal) (component.Exit, error) {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return component.Exit{}, err
+	}
+	defer done()
+	code, signal, err := c.box.Exec(ctx, sandbox.Command{
+		Args: []string{"/bin/sh", "-c", interactive}, Env: append(slices.Clone(c.env), "TERM="+t.Type), Dir: c.dir, User: c.user,
+		PTY: true, Terminal: &t, Stdin: t.In, Stdout: t.Out,
+	})
+	if err != nil {
+		return component.Exit{}, fmt.Errorf("oci: shell: %w", lost(err))
+	}
+	return component.Exit{Code: code, Signal: signal}, nil
+}
+
 // Put writes a file that belongs to root.
 func (c *communicator) Put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
 	ctx, done, err := c.begin(ctx)

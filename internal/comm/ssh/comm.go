@@ -290,16 +290,28 @@ func (c *comm) Run(ctx context.Context, cmd component.Command) (component.Exit, 
 	return exit, nil
 }
 
+// Shell starts the user's login shell; see component.Interactive.
+func (c *comm) Shell(ctx context.Context, t component.Terminal) (component.Exit, error) {
+	if c.facts.shell == 0 {
+		return component.Exit{}, fmt.Errorf("ssh: open a shell: the account can only copy files: %w", component.ErrUnsupported)
+	}
+	exit, err := c.exec(ctx, command{stdin: t.In, stdout: t.Out, pty: true, terminal: &t})
+	if err != nil {
+		return component.Exit{}, fmt.Errorf("ssh: shell: %w", err)
+	}
+	return exit, nil
+}
+
 // exec runs a command in a session of its own.
 func (c *comm) exec(ctx context.Context, cmd command) (component.Exit, error) {
 	if cmd.pty && !c.facts.pty {
 		return component.Exit{}, fmt.Errorf("the SSH server refuses to give a terminal: %w", component.ErrUnsupported)
 	}
-	if c.facts.posix {
+	if c.facts.posix && cmd.terminal == nil {
 		cmd.token = newToken()
 		cmd.line = mark(cmd.line, cmd.token)
 	}
-	if c.facts.shell == component.PowerShell {
+	if c.facts.shell == component.PowerShell && cmd.terminal == nil {
 		cmd.line += powershellExit
 	}
 	s, err := c.session(ctx)

@@ -73,6 +73,7 @@ func TestContractInProcess(t *testing.T) {
 				New:        func(t testing.TB) component.Communicator { return dial(t, to(s, c.connection)) },
 				Dir:        t.TempDir(),
 				CannotKill: c.cannotKill,
+				NoShell:    true,
 			})
 		})
 	}

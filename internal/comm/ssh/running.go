@@ -63,6 +63,17 @@ func (r *running) run(prepare []func(*session) error) (component.Exit, error) {
 			return component.Exit{}, err
 		}
 	}
+	if t := r.c.terminal; t != nil {
+		if err := r.s.request("pty-req", terminalLike(t)); err != nil {
+			return component.Exit{}, err
+		}
+		r.started.Store(true)
+		if err := r.s.request("shell", nil); err != nil {
+			return component.Exit{}, err
+		}
+		defer t.Follow(r.s.resize)()
+		return r.follow()
+	}
 	if r.c.pty {
 		if err := r.s.request("pty-req", newTerminal()); err != nil {
 			return component.Exit{}, err

@@ -161,6 +161,8 @@ type command struct {
 	whole bool
 	// token marks the command's processes; empty when they cannot be found.
 	token string
+	// terminal is whose a shell without a command line is; nil for a command.
+	terminal *component.Terminal
 }
 
 // terminal is RFC 4254's pty-req.
@@ -174,6 +176,18 @@ type terminal struct {
 func newTerminal() *terminal {
 	modes := []byte{ssh.ECHO, 0, 0, 0, 0, ssh.TTY_OP_ISPEED, 0, 0, 0x38, 0x40, ssh.TTY_OP_OSPEED, 0, 0, 0x38, 0x40, 0}
 	return &terminal{Term: "xterm", Columns: 80, Rows: 40, Modes: string(modes)}
+}
+
+// terminalLike asks for one like a person's, which works as the server sets it up.
+func terminalLike(t *component.Terminal) *terminal {
+	return &terminal{Term: t.Type, Columns: uint32(t.Size.Columns), Rows: uint32(t.Size.Rows), Modes: "\x00"}
+}
+
+// resize tells the server of another size. It does not answer.
+func (s *session) resize(size component.WindowSize) {
+	_, _ = s.ch.SendRequest("window-change", false, ssh.Marshal(&struct{ Columns, Rows, Width, Height uint32 }{
+		Columns: uint32(size.Columns), Rows: uint32(size.Rows),
+	}))
 }
 
 // receive waits for the exit status. It is in the requests; the channel

@@ -28,6 +28,9 @@ type CommunicatorConfig struct {
 	Unwritable string
 	// CannotKill is for transports that cannot end a command.
 	CannotKill bool
+	// NoShell is for machines that have no shell for people although they give
+	// terminals to commands.
+	NoShell bool
 	// WindowsFiles is for communicators that write files as Windows has them:
 	// without modes and links, and with fewer names. The machine still gives
 	// command lines to a POSIX shell.
@@ -83,7 +86,7 @@ func closer(t testing.TB, c component.Communicator) func() {
 
 func communicatorChecks() []communicatorCheck {
 	var out []communicatorCheck
-	for _, list := range [][]communicatorCheck{runChecks, cancelChecks, putChecks, getChecks, treeChecks, lifeChecks} {
+	for _, list := range [][]communicatorCheck{runChecks, cancelChecks, putChecks, getChecks, treeChecks, shellChecks, lifeChecks} {
 		out = append(out, list...)
 	}
 	return out

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ingot/internal/component"
 )
 
 // Command is a program to run.
@@ -26,6 +28,9 @@ type Command struct {
 	User string
 	// PTY gives it a terminal; all output then goes to Stdout.
 	PTY bool
+	// Terminal is the person's whose window the terminal follows; nil when there
+	// is none.
+	Terminal *component.Terminal
 	// Host runs it in the host's file system, inside the namespaces.
 	Host bool
 	// Stdin, Stdout and Stderr may be nil.
@@ -62,6 +67,10 @@ func (s *Sandbox) Exec(ctx context.Context, c Command) (code int, signal string,
 		s.killCommand(id, replies)
 		return 0, "", err
 	}
+	if c.PTY && c.Terminal != nil {
+		resize(st.stdin, c.Terminal.Size)
+		defer c.Terminal.Follow(func(w component.WindowSize) { resize(st.stdin, w) })()
+	}
 	if a, err = s.await(ctx, id, replies); err != nil {
 		s.killCommand(id, replies)
 		st.abandon()
@@ -72,6 +81,18 @@ func (s *Sandbox) Exec(ctx context.Context, c Command) (code int, signal string,
 	}
 	code, signal = waitCode(a.reply.Status)
 	return code, signal, nil
+}
+
+// resize gives a terminal another size. One of the wrong size can be used too.
+func resize(terminal *os.File, w component.WindowSize) {
+	if w.Columns <= 0 || w.Rows <= 0 {
+		return
+	}
+	if raw, err := terminal.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			_ = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: uint16(w.Rows), Col: uint16(w.Columns)})
+		})
+	}
 }
 
 // killCommand ends a command and waits for its end, but not for ever.
