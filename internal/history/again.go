@@ -11,10 +11,8 @@ type Again struct {
 	// Environ of the settings in the environment that gave variables a value.
 	Secret  []string `json:"secret,omitempty"`
 	Environ []string `json:"environ,omitempty"`
-	// Clock is the time that the run took for the present, and Seed what its random
-	// values were made from.
+	// Clock is the time that the run took for the present.
 	Clock time.Time `json:"clock"`
-	Seed  string    `json:"seed,omitempty"`
 	// Cached says that machines were saved.
 	Cached bool `json:"cached,omitempty"`
 	// Resumes is the run that this one has taken up.
