@@ -30,7 +30,7 @@ func sample() Made {
 		},
 		Facts:  map[string]cty.Value{"ID": cty.StringVal("c1"), "Port": cty.NumberIntVal(22)},
 		Inputs: &Inputs{Digest: "sha256:3", Parts: []stepcache.Part{{Name: "argument image", Digest: "sha256:4"}}, Open: []string{"it is raining"}, Good: time.Hour},
-		Marks:  Marks{"file /work/a": "1 2"},
+		Marks:  Marks{"file /src/a": "1 2"},
 	}
 }
 

@@ -312,6 +312,11 @@ type part struct {
 	use  use
 }
 
+// inputs are what the result of each component depends on: the program.
+func (h *Provider) inputs() component.Inputs {
+	return component.Inputs{Files: []string{h.plugin.Path}}
+}
+
 // Load fetches the schema.
 func (c part) Load(ctx context.Context) error {
 	_, err := c.host.spec(ctx, c.use, nil)

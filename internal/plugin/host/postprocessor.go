@@ -43,6 +43,11 @@ type transform struct {
 	settings settings
 }
 
+var _ component.InputReader = (*transform)(nil)
+
+// Inputs implements component.InputReader.
+func (x *transform) Inputs() component.Inputs { return x.host.inputs() }
+
 // Process works in a process of its own, which stays when the new artifact lives in it.
 func (x *transform) Process(ctx context.Context, r component.Run, in *component.Artifact) (*component.Artifact, component.InputUse, error) {
 	h := x.host

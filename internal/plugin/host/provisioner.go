@@ -46,6 +46,15 @@ type step struct {
 	settings settings
 }
 
+var _ component.InputReader = (*step)(nil)
+
+// Inputs implements component.InputReader.
+func (s *step) Inputs() component.Inputs {
+	in := s.host.inputs()
+	in.Volatile = "it is part of the plugin " + s.host.plugin.Name + ", and plugins do not say what their results depend on"
+	return in
+}
+
 // Apply provisions in a process of its own, so that what an earlier attempt has left in
 // the plugin does no harm: one that was cancelled stays so.
 func (s *step) Apply(ctx context.Context, t component.Target) error {
