@@ -24,8 +24,8 @@ func (a *app) pluginsCommand() *cobra.Command {
 		Short:   "Install, list, remove or copy plugins",
 		Long: `Plugins are programs in Packer's plugin folder: PACKER_PLUGIN_PATH, or the folder
 plugins of Packer's configuration folder. 'ingot init' installs those that a
-template requires; these commands are for the rest. 'serve' is for Packer, which uses this program as
-a plugin then (docs/plugins.md).`,
+template requires; these commands are for the rest. With 'serve' this program is
+itself a plugin, for Packer (docs/plugins.md).`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{errors.New("a command is missing: install, installed, required, remove, vendor or serve"), cmd}
