@@ -80,6 +80,8 @@ type engines struct {
 	DebianImage string `json:"debian_image"`
 	TinyTar     string `json:"tiny_tar"`
 	Guest       *guest `json:"guest"`
+	// Scripts is the folder of the scripts that make guests.
+	Scripts string `json:"scripts"`
 }
 
 func newBench(runs int) (*bench, error) {
