@@ -73,7 +73,7 @@ var runChecks = []communicatorCheck{
 			started.wait(s.ctx)
 			cancel(errEnough)
 		}()
-		_, _ = s.c.Run(ctx, component.Command{Line: "echo started >&2; while :; do echo noise; done", Stdout: w, Stderr: started})
+		_, _ = s.c.Run(ctx, component.Command{Line: "echo noise; echo started >&2; while :; do echo noise; done", Stdout: w, Stderr: started})
 		before := len(w.seen())
 		for range 20 {
 			pause(s.ctx, 10*time.Millisecond)
