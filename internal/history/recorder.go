@@ -47,6 +47,9 @@ var _ ui.Sink = (*Recorder)(nil)
 type recording struct {
 	out  *ui.JSON
 	disk *disk
+	// taken counts the bytes of the events, written or not: how many wait to be
+	// written depends on the disk, and so would what is left out.
+	taken atomic.Int64
 	// outputFull and saidFull are set with the line that says so.
 	outputFull, saidFull atomic.Bool
 	ended                atomic.Bool
@@ -61,16 +64,14 @@ type thing struct {
 	id string
 }
 
-// disk counts what is written, and stops at the first failure.
+// disk notes the first failure.
 type disk struct {
-	file    *os.File
-	written atomic.Int64
-	failed  atomic.Bool
+	file   *os.File
+	failed atomic.Bool
 }
 
 func (d *disk) Write(p []byte) (int, error) {
 	n, err := d.file.Write(p)
-	d.written.Add(int64(n))
 	if err != nil {
 		d.failed.Store(true)
 	}
@@ -136,23 +137,23 @@ func (r *Recorder) Handle(s component.Stamped) {
 }
 
 func (f *recording) handle(s component.Stamped) {
-	written := f.disk.written.Load()
+	taken := f.taken.Load()
 	switch e := s.Event.(type) {
 	case component.Output:
-		if written > outputRoom {
+		if taken > outputRoom {
 			f.fill(&f.outputFull, s, "More output than 16 MB is not kept in the history of a run: the rest of it is missing here")
 			return
 		}
 	case component.Progress:
-		if written > saidRoom || !e.Finished && f.isRecent(s, e.ID) {
+		if taken > saidRoom || !e.Finished && f.isRecent(s, e.ID) {
 			return
 		}
 	case component.Waiting:
-		if written > saidRoom || f.isRecent(s, e.For) {
+		if taken > saidRoom || f.isRecent(s, e.For) {
 			return
 		}
 	case component.Message, component.Problem, component.Trace, component.Warning:
-		if written > saidRoom {
+		if taken > saidRoom {
 			f.fill(&f.saidFull, s, "The history of this run has no more room: later messages are missing here")
 			return
 		}
@@ -160,7 +161,7 @@ func (f *recording) handle(s component.Stamped) {
 		f.ended.Store(true)
 	}
 	if !f.disk.failed.Load() {
-		f.out.Handle(s)
+		f.taken.Add(int64(f.out.Add(s)))
 	}
 }
 

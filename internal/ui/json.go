@@ -34,14 +34,20 @@ func NewJSON(out io.Writer) *JSON {
 }
 
 // Handle prints the event.
-func (j *JSON) Handle(s component.Stamped) {
+func (j *JSON) Handle(s component.Stamped) { j.Add(s) }
+
+// Add prints the event and returns how many bytes that takes; they may be written
+// later.
+func (j *JSON) Add(s component.Stamped) int {
 	_, bulky := s.Event.(component.Output)
 	j.box.lock(bulky)
 	defer j.box.unlock()
-	j.open(s.At)
 	b := &j.box.pending
+	before := len(b.buf)
+	j.open(s.At)
 	b.buf = append(appendJSON(&j.line, b.buf, &s), '\n')
 	b.mark(false)
+	return len(b.buf) - before
 }
 
 // Diagnostics prints findings about a template as events of type
