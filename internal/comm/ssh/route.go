@@ -209,6 +209,11 @@ func (slowError) RetryClass() retry.Class { return retry.Transient }
 // because puts ctx's cause in place of an error that only says that ctx has
 // ended.
 func because(ctx context.Context, err error) error {
+	// A connection that was given ctx's deadline may notice before ctx does.
+	var late net.Error
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) && errors.As(err, &late) && late.Timeout() {
+		<-ctx.Done()
+	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

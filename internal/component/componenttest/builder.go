@@ -72,6 +72,11 @@ func (cfg BuilderConfig) each(t testing.TB, fn func(b building) error) error {
 		b := building{job: job}
 		b.run, b.j, _ = NewRun(t)
 		b.j.Reap = cfg.Reap
+		if b.j.Reap == nil {
+			b.j.Reap = func(_ context.Context, r component.Resource) error {
+				return fmt.Errorf("%s %s: BuilderConfig.Reap is needed to remove it", r.Kind, r.ID)
+			}
+		}
 		err := job.Prepare(t.Context(), b.run)
 		if err == nil {
 			b.machine, err = job.Boot(t.Context(), b.run)

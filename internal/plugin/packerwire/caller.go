@@ -10,6 +10,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/yamux"
 )
 
 // RemoteError is what the other side answered a call with.
@@ -149,14 +151,20 @@ func (c *Caller) send(ctx context.Context, method string, arg any) (chan answer,
 		c.drop(seq)
 		return nil, 0, fmt.Errorf("call %s: encode the argument: %w", method, err)
 	}
-	if err := c.write(ctx, msg.Bytes()); err != nil {
+	err = c.write(ctx, msg.Bytes())
+	if errors.Is(err, yamux.ErrSessionShutdown) {
+		// The request may have arrived. What came of the answer is read to its end.
+		return ch, seq, nil
+	}
+	if err != nil {
 		c.drop(seq)
 		return nil, 0, fmt.Errorf("call %s: %w", method, err)
 	}
 	return ch, seq, nil
 }
 
-// write sends a whole message. One that was cut by the end of ctx ends the stream.
+// write sends a whole message. One that was cut by the end of ctx ends the stream; the
+// end of the session leaves it to its reader.
 func (c *Caller) write(ctx context.Context, msg []byte) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -166,14 +174,14 @@ func (c *Caller) write(ctx context.Context, msg []byte) error {
 	if !unhook() && err == nil {
 		_ = c.stream.SetWriteDeadline(time.Time{}) // as above
 	}
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, yamux.ErrSessionShutdown) {
+		return err
 	}
 	abandon(c.stream)
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrEnded, err)
 }
 
 func (c *Caller) drop(seq uint64) {

@@ -88,6 +88,14 @@ func (m *communicator) begin(ctx context.Context) (context.Context, context.Canc
 	}, nil
 }
 
+// lost says so of an error when it is about a connection or a stream that has ended.
+func lost(err error) error {
+	if errors.Is(err, ErrEnded) && !errors.Is(err, component.ErrDisconnected) {
+		return fmt.Errorf("%w: %w", component.ErrDisconnected, err)
+	}
+	return err
+}
+
 // call calls a method of the service and classifies its error.
 func (m *communicator) call(ctx context.Context, method string, arg any) error {
 	err := m.caller.Call(ctx, communicatorService+"."+method, arg, nil)
@@ -101,7 +109,7 @@ func (m *communicator) call(ctx context.Context, method string, arg any) error {
 func (m *communicator) Run(ctx context.Context, c component.Command) (component.Exit, error) {
 	exit, err := m.run(ctx, c)
 	if err != nil {
-		return component.Exit{}, fmt.Errorf("run a command through the plugin: %w", err)
+		return component.Exit{}, fmt.Errorf("run a command through the plugin: %w", lost(err))
 	}
 	return exit, nil
 }
@@ -194,7 +202,9 @@ func (m *communicator) status(ctx context.Context, id uint32) (int, error) {
 	unhook := context.AfterFunc(ctx, func() { abandon(s) })
 	defer unhook()
 	var end commandFinished
-	if err := gob.NewDecoder(io.LimitReader(s, 64<<10)).Decode(&end); err != nil {
+	if err := gob.NewDecoder(io.LimitReader(s, 64<<10)).Decode(&end); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, fmt.Errorf("%w before the plugin gave an exit status", ErrEnded)
+	} else if err != nil {
 		return 0, fmt.Errorf("the plugin gave no exit status: %w", err)
 	}
 	return end.ExitStatus, nil
@@ -236,7 +246,7 @@ func (m *communicator) send(ctx context.Context, id uint32, src io.Reader) error
 // Put writes a file; see component.Communicator.
 func (m *communicator) Put(ctx context.Context, dst string, src io.Reader, meta component.FileMeta) error {
 	if err := m.put(ctx, dst, src, meta); err != nil {
-		return fmt.Errorf("put %s through the plugin: %w", dst, err)
+		return fmt.Errorf("put %s through the plugin: %w", dst, lost(err))
 	}
 	return nil
 }
@@ -301,7 +311,7 @@ func (m *communicator) must(ctx context.Context, line string) error {
 // Get reads a file; see component.Communicator.
 func (m *communicator) Get(ctx context.Context, src string, dst io.Writer) error {
 	if err := m.get(ctx, src, dst); err != nil {
-		return fmt.Errorf("get %s through the plugin: %w", src, m.explain(ctx, src, err))
+		return fmt.Errorf("get %s through the plugin: %w", src, lost(m.explain(ctx, src, err)))
 	}
 	return nil
 }
@@ -359,7 +369,7 @@ func (m *communicator) PutTree(ctx context.Context, dst string, archive io.Reade
 		err = m.putDir(ctx, dst, archive)
 	}
 	if err != nil {
-		return fmt.Errorf("put the tree %s through the plugin: %w", dst, err)
+		return fmt.Errorf("put the tree %s through the plugin: %w", dst, lost(err))
 	}
 	return nil
 }
@@ -375,7 +385,7 @@ func (m *communicator) GetTree(ctx context.Context, src string, archive io.Write
 		err = m.getDir(ctx, src, archive)
 	}
 	if err != nil {
-		return fmt.Errorf("get the tree %s through the plugin: %w", src, m.explain(ctx, src, err))
+		return fmt.Errorf("get the tree %s through the plugin: %w", src, lost(m.explain(ctx, src, err)))
 	}
 	return nil
 }

@@ -98,6 +98,9 @@ func (b *Conn) Close() error {
 // Dial opens the stream that the peer has given a number to.
 func (b *Conn) Dial(ctx context.Context, id uint32) (net.Conn, error) {
 	s, err := b.dial(ctx, id)
+	if err != nil && b.session.IsClosed() && context.Cause(ctx) == nil {
+		err = fmt.Errorf("%w: %w", ErrEnded, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open stream %d of the peer: %w", id, err)
 	}

@@ -241,7 +241,7 @@ func (p *Process) Explain(err error) error {
 }
 
 // hangUpPatience is how long a process may take to end after its connection has.
-const hangUpPatience = 700 * time.Millisecond
+const hangUpPatience = 2 * time.Second
 
 // exit says how the process has ended.
 func (p *Process) exit() string {

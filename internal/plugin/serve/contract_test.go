@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/diag"
+	"ingot/internal/hostproc"
 	"ingot/internal/journal"
 	"ingot/internal/plugin/host"
 	"ingot/internal/plugin/serve"
@@ -35,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // through returns our own components as our host sees them behind the protocol.
-func through(t *testing.T, gob bool) *host.Provider {
+func through(t *testing.T, gob bool) (*host.Provider, *host.Live) {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -49,7 +51,8 @@ func through(t *testing.T, gob bool) *host.Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := host.Plugin{Path: path, Name: "ingot", Live: host.NewLive(), Core: host.Core{Version: "1.16.0"}, ForceGob: gob, Log: func(line string) { t.Log(line) }}
+	live := host.NewLive()
+	p := host.Plugin{Path: path, Name: "ingot", Live: live, Core: host.Core{Version: "1.16.0"}, ForceGob: gob, Log: func(line string) { t.Log(line) }}
 	if err := json.Unmarshal(out, &p.Description); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +62,7 @@ func through(t *testing.T, gob bool) *host.Provider {
 			t.Error(err)
 		}
 	})
-	return h
+	return h, live
 }
 
 func pluginMain() error {
@@ -68,9 +71,12 @@ func pluginMain() error {
 	return serve.Main(context.Background(), os.Args[1:], o)
 }
 
-func bothEncodings(t *testing.T, f func(t *testing.T, h *host.Provider)) {
+func bothEncodings(t *testing.T, f func(t *testing.T, h *host.Provider, live *host.Live)) {
 	for name, gob := range map[string]bool{"protobuf": false, "gob": true} {
-		t.Run(name, func(t *testing.T) { f(t, through(t, gob)) })
+		t.Run(name, func(t *testing.T) {
+			h, live := through(t, gob)
+			f(t, h, live)
+		})
 	}
 }
 
@@ -87,7 +93,7 @@ func TestProvisionerContractThroughWire(t *testing.T) {
 	if err := os.WriteFile(script, []byte("echo hello\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bothEncodings(t, func(t *testing.T, h *host.Provider) {
+	bothEncodings(t, func(t *testing.T, h *host.Provider, _ *host.Live) {
 		componenttest.Provisioner(t, componenttest.ProvisionerConfig{
 			New: func() component.Provisioner { return describedProvisioner{h.Provisioner("shell")} },
 			Valid: componenttest.Configs{
@@ -114,7 +120,7 @@ func input(t testing.TB, dir string) *component.Artifact {
 }
 
 func TestPostProcessorContractThroughWire(t *testing.T) {
-	bothEncodings(t, func(t *testing.T, h *host.Provider) {
+	bothEncodings(t, func(t *testing.T, h *host.Provider, _ *host.Live) {
 		componenttest.PostProcessor(t, componenttest.PostProcessorConfig{
 			New: func() component.PostProcessor { return describedPostProcessor{h.PostProcessor("checksum")} },
 			Valid: componenttest.Configs{
@@ -127,7 +133,7 @@ func TestPostProcessorContractThroughWire(t *testing.T) {
 }
 
 func TestDataSourceContractThroughWire(t *testing.T) {
-	bothEncodings(t, func(t *testing.T, h *host.Provider) {
+	bothEncodings(t, func(t *testing.T, h *host.Provider, _ *host.Live) {
 		componenttest.DataSource(t, componenttest.DataSourceConfig{
 			New:     func() component.DataSource { return describedDataSource{h.DataSource("null")} },
 			Valid:   componenttest.Configs{"text": {"input": cty.StringVal("x")}},
@@ -142,11 +148,16 @@ func TestBuilderContractThroughWire(t *testing.T) {
 	if err := os.WriteFile(source, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bothEncodings(t, func(t *testing.T, h *host.Provider) {
+	bothEncodings(t, func(t *testing.T, h *host.Provider, live *host.Live) {
+		var targets []string
 		componenttest.Builder(t, componenttest.BuilderConfig{
 			New: func() component.Builder { return describedBuilder{h.Builder("file")} },
 			Valid: func(t testing.TB) componenttest.Configs {
-				target := func() cty.Value { return cty.StringVal(filepath.Join(t.TempDir(), "new", "target")) }
+				target := func() cty.Value {
+					path := filepath.Join(t.TempDir(), "new", "target")
+					targets = append(targets, path)
+					return cty.StringVal(path)
+				}
 				return componenttest.Configs{
 					"content": {"target": target(), "content": cty.StringVal("x")},
 					"source":  {"target": target(), "source": cty.StringVal(source)},
@@ -155,6 +166,15 @@ func TestBuilderContractThroughWire(t *testing.T) {
 			Invalid: componenttest.Configs{
 				"nothing": {"target": cty.StringVal("")},
 				"both":    {"target": cty.StringVal("/x"), "content": cty.StringVal("x"), "source": cty.StringVal("y")},
+			},
+			Reap: func(ctx context.Context, r component.Resource) error {
+				if r.Kind == hostproc.Kind {
+					return nil // ended with the run that lives in it
+				}
+				return live.Reap(ctx, r)
+			},
+			Exists: func(context.Context, component.Resource) bool {
+				return slices.ContainsFunc(targets, func(path string) bool { _, err := os.Stat(path); return err == nil })
 			},
 		})
 	})
