@@ -71,7 +71,7 @@ var layers = []struct {
 	{"plugin/install", []string{"plugin/store", "component", "addr", "retry", "fetch", "outfile", "hostproc"}, "plugins are installed without knowing templates"},
 	{"plugin/resolve", []string{"plugin/store", "plugin/lock", "template", "component", "addr", "diag"}, "what comes from where is decided without knowing how plugins are run"},
 	{"plugin/lock", []string{"plugin/store", "template", "addr", "diag"}, "a lock file knows digests, not who compares them"},
-	{"plugin/store", []string{"addr", "hostproc"}, "what is installed is known without knowing who uses it"},
+	{"plugin/store", []string{"addr", "component", "hostproc", "retry"}, "what is installed is known without knowing who uses it"},
 	{"outcome", []string{"component", "stepcache", "addr", "diag", "retry", "gotmpl"}, "what was made is remembered as data; who uses it again is the engine's business"},
 	{"engine", []string{"ratelimit", "plan", "lang", "journal", "outcome", "stepcache", "component", "addr", "diag", "retry", "gotmpl"}, "dialers, clock and sinks arrive as arguments"},
 	{"ui", []string{"component", "addr", "diag", "retry"}, "sinks know events only"},

@@ -14,7 +14,9 @@ import (
 
 	"github.com/hashicorp/go-version"
 
+	"ingot/internal/component"
 	"ingot/internal/hostproc"
+	"ingot/internal/retry"
 )
 
 // Description is what a plugin says of itself.
@@ -78,33 +80,40 @@ func parseDescription(text []byte) (Description, error) {
 func (s *Store) output(ctx context.Context, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, describeLimit, fmt.Errorf("no answer within %s", describeLimit))
 	defer cancel()
+	var out []byte
+	// A program that was just written may be open in another thread that was between fork
+	// and exec then.
+	policy := retry.Policy{Attempts: 20, First: 5 * time.Millisecond, Max: 50 * time.Millisecond, Retryable: busy}
+	err := retry.Do(ctx, component.SystemClock{}, policy, func(ctx context.Context) (err error) {
+		out, err = s.ask(ctx, path)
+		return err
+	})
+	return out, err
+}
+
+// ask is one attempt of output.
+func (s *Store) ask(ctx context.Context, path string) ([]byte, error) {
 	ctx, tooLong := context.WithCancelCause(ctx)
 	defer tooLong(nil)
-	for attempt := 1; ; attempt++ {
-		cmd := exec.CommandContext(ctx, path, "describe")
-		hostproc.OwnGroup(cmd)
-		cmd.Env = s.Environ
-		stdout := &limited{room: describeSize, full: func() { tooLong(fmt.Errorf("the answer is longer than %d bytes", describeSize)) }}
-		stderr := &limited{room: 4 << 10, full: func() {}}
-		cmd.Stdout, cmd.Stderr = stdout, stderr
-		cmd.Cancel = func() error { hostproc.EndGroup(cmd, true); return nil }
-		cmd.WaitDelay = time.Second
-		err := cmd.Run()
-		if cmd.Process != nil {
-			hostproc.EndGroup(cmd, true)
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case busy(err) && attempt < 20:
-			// Another thread was between fork and exec when the file was written.
-			time.Sleep(10 * time.Millisecond)
-			continue
-		case err != nil:
-			return nil, errors.Join(err, lastLine(stderr.kept))
-		}
-		return stdout.kept, nil
+	cmd := exec.CommandContext(ctx, path, "describe")
+	hostproc.OwnGroup(cmd)
+	cmd.Env = s.Environ
+	stdout := &limited{room: describeSize, full: func() { tooLong(fmt.Errorf("the answer is longer than %d bytes", describeSize)) }}
+	stderr := &limited{room: 4 << 10, full: func() {}}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Cancel = func() error { hostproc.EndGroup(cmd, true); return nil }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if cmd.Process != nil {
+		hostproc.EndGroup(cmd, true)
 	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, errors.Join(err, lastLine(stderr.kept))
+	}
+	return stdout.kept, nil
 }
 
 func lastLine(text []byte) error {
