@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -101,11 +104,11 @@ func (in *inputs) file(path string) (stepcache.Part, error) {
 	if err != nil {
 		return stepcache.Part{}, err
 	}
+	digest := sha256.New()
 	if !info.IsDir() {
-		text, err := fileText(path, info)
-		return stepcache.Text("file "+filepath.ToSlash(path), text), err
+		err := describeFile(digest, path, info)
+		return sumPart("file "+filepath.ToSlash(path), digest), err
 	}
-	text := ""
 	err = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = context.Cause(in.ctx)
@@ -120,21 +123,28 @@ func (in *inputs) file(path string) (stepcache.Part, error) {
 		if err != nil {
 			return err
 		}
-		one, err := fileText(at, info)
-		text += fmt.Sprintf("%q %s\n", at, one)
-		return err
+		fmt.Fprintf(digest, "%q ", at)
+		return describeFile(digest, at, info)
 	})
-	return stepcache.Text("folder "+filepath.ToSlash(path), text), err
+	return sumPart("folder "+filepath.ToSlash(path), digest), err
 }
 
-func fileText(path string, info fs.FileInfo) (string, error) {
-	text := info.Mode().String()
+func sumPart(name string, digest hash.Hash) stepcache.Part {
+	return stepcache.Part{Name: name, Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil))}
+}
+
+// describeFile writes what counts of a file to a digest.
+func describeFile(digest hash.Hash, path string, info fs.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
-		return text, nil
+		fmt.Fprintf(digest, "%s\n", info.Mode())
+		return nil
 	case info.Size() > readWhole:
-		return fmt.Sprintf("%s %d %d", text, info.Size(), info.ModTime().UnixNano()), nil
+		fmt.Fprintf(digest, "%s %d %d\n", info.Mode(), info.Size(), info.ModTime().UnixNano())
+		return nil
 	}
 	data, err := os.ReadFile(path)
-	return fmt.Sprintf("%s %q", text, data), err
+	fmt.Fprintf(digest, "%s of %d bytes:", info.Mode(), len(data))
+	digest.Write(data)
+	return err
 }
