@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -501,15 +502,19 @@ func waitForRun(ts *testscript.TestScript, neg bool, args []string) {
 // waitLimit is long for a slow machine; only a test that fails waits for it.
 const waitLimit = time.Minute
 
-// wait-for FILE waits until there is a file.
+// wait-for PATTERN [TEXT] waits until there is a file of that name, with the text in it.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: wait-for FILE")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: wait-for PATTERN [TEXT]")
 	}
-	path := ts.MkAbs(args[0])
-	await(ts, args[0], func() bool {
-		_, err := os.Stat(path)
-		return err == nil
+	pattern, text := ts.MkAbs(args[0]), append(args, "")[1]
+	await(ts, strings.Join(args, " with "), func() bool {
+		found, err := filepath.Glob(pattern)
+		ts.Check(err)
+		return slices.ContainsFunc(found, func(path string) bool {
+			data, err := os.ReadFile(path)
+			return (err == nil || text == "") && bytes.Contains(data, []byte(text))
+		})
 	})
 }
 

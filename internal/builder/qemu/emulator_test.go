@@ -85,6 +85,8 @@ func serveQMP() int {
 			answer = `{"enabled": true, "host": "127.0.0.1", "service": "5907"}`
 		case "human-monitor-command":
 			answer = `"nothing"`
+		case "pmemsave":
+			os.WriteFile(fmt.Sprint(q.Arguments["filename"]), nil, 0o600)
 		case "screendump":
 			os.WriteFile(fmt.Sprint(q.Arguments["filename"]), []byte("P6\n1 1\n255\nabc"), 0o600)
 		case "system_powerdown":

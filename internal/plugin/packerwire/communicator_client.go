@@ -202,9 +202,11 @@ func (m *communicator) status(ctx context.Context, id uint32) (int, error) {
 	unhook := context.AfterFunc(ctx, func() { abandon(s) })
 	defer unhook()
 	var end commandFinished
-	if err := gob.NewDecoder(io.LimitReader(s, 64<<10)).Decode(&end); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return 0, fmt.Errorf("%w before the plugin gave an exit status", ErrEnded)
-	} else if err != nil {
+	if err := gob.NewDecoder(io.LimitReader(s, 64<<10)).Decode(&end); err != nil {
+		if m.conn.session.IsClosed() {
+			return 0, fmt.Errorf("%w before the plugin gave an exit status", ErrEnded)
+		}
+		// The command could not be run; why, a peer can only tell as output.
 		return 0, fmt.Errorf("the plugin gave no exit status: %w", err)
 	}
 	return end.ExitStatus, nil
