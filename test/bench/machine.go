@@ -215,7 +215,7 @@ func guestUpload(b *bench) (string, error) {
 			args := append(m.options(), "-P", strconv.Itoa(m.port), file, b.env.Guest.User+"@127.0.0.1:/root/b")
 			return b.once(nil, "scp", args...)
 		}
-		s, err := b.atMost(2).inTurn(b.ingotRun("build", path), scp)
+		s, err := b.atMost(3).inTurn(b.ingotRun("build", path), scp)
 		if err != nil {
 			return "", err
 		}
