@@ -21,13 +21,15 @@ func TestKilledHost(t *testing.T) {
 	if dir := os.Getenv("HOST_TEST_JOURNAL"); dir != "" {
 		r := newRig(t, os.Getenv("HOST_TEST_PROGRAM"), nil)
 		r.store = journal.FileStore{Dir: dir}
-		r.build(t.Context(), strings.Replace(rogueTemplate, "echo through the plugin", "touch $HOST_TEST_JOURNAL/../started; sleep 1000", 1))
+		r.build(t.Context(), strings.Replace(rogueTemplate, `    inline = ["echo through the plugin"]`, `    remote_folder = "`+os.TempDir()+`"
+    inline = ["touch $HOST_TEST_JOURNAL/../started; sleep 1000"]`, 1))
 		return
 	}
 	dir := filepath.Join(t.TempDir(), "runs")
 	mark := "ROGUE_TEST=" + t.Name()
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledHost$")
-	child.Env = append(os.Environ(), "HOST_TEST_JOURNAL="+dir, "HOST_TEST_PROGRAM="+program(t, "rogue", "."), "ROGUE=linger", mark)
+	child.Env = append(os.Environ(), "HOST_TEST_JOURNAL="+dir, "HOST_TEST_PROGRAM="+program(t, "rogue", "."), "ROGUE=linger", mark,
+		"TMPDIR="+t.TempDir()) // who is killed removes nothing
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}

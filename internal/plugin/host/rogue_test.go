@@ -34,7 +34,7 @@ func rogue(t *testing.T, how string) *rig {
 	return newRig(t, program(t, "rogue", "."), func(p *host.Plugin) {
 		p.Grace = 500 * time.Millisecond
 		if how == "silent" || how == "mute" {
-			p.StartTimeout = time.Second
+			p.StartTimeout = 3 * time.Second
 		}
 	})
 }
@@ -62,13 +62,13 @@ func TestRogueStart(t *testing.T) {
 		{"cookie", "ended before it said where it listens: exit status 1", "not to be run by hand"},
 		{"exit", "ended before it said where it listens: exit status 3", "no license for this plugin"},
 		{"zombie", "ended before it said where it listens: exit status 4", "rogue is zombie"},
-		{"silent", "could not be called within 1s", "rogue is silent"},
+		{"silent", "could not be called within 3s", "rogue is silent"},
 		{"garbage", `its first line is "Hello, I am a plugin" and not a handshake`, "rogue is garbage"},
 		{"old", "protocol of Packer before 1.7", ""},
 		{"newer", "speaks version 5.7 of the protocol; this program speaks 5.0", ""},
 		{"endless", "its first line is longer than", ""},
 		{"nowhere", "connect to it: ", "/nonexistent/socket"},
-		{"mute", "could not be called within 1s", "rogue is mute"},
+		{"mute", "could not be called within 3s", "rogue is mute"},
 		{"noise", "start the plugin probe", "rogue is noise"},
 		{"nospec", `the schema of its builder "b"`, ""},
 		{"huge", "a message is larger than 16 MiB", ""},
@@ -80,10 +80,11 @@ func TestRogueStart(t *testing.T) {
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			r := rogue(t, c.how)
-			ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Second, errors.New("the test waits no longer"))
-			defer cancel()
-			if !strings.HasPrefix(c.how, "hang") {
-				ctx = t.Context()
+			ctx := t.Context()
+			if strings.HasPrefix(c.how, "hang") {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, 2*time.Second, errors.New("the test waits no longer"))
+				defer cancel()
 			}
 			err := r.host.Builder("b").(component.Loader).Load(ctx)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.log) {
@@ -142,11 +143,9 @@ source "probe-b" "b" {
 build {
   sources = ["source.probe-b.b"]
   provisioner "probe-p" {
-    timeout = "1s"
   }
   provisioner "shell" {
-    inline  = ["echo through the plugin"]
-    timeout = "4s"
+    inline = ["echo through the plugin"]
   }
   post-processor "probe-pp" {
   }
@@ -175,19 +174,29 @@ func TestRogueBuild(t *testing.T) {
 		t.Run(c.how, func(t *testing.T) {
 			r := rogue(t, c.how)
 			text := rogueTemplate
+			change := func(old, new string) {
+				if !strings.Contains(text, old) {
+					t.Fatalf("the template has no %q", old)
+				}
+				text = strings.Replace(text, old, new, 1)
+			}
 			switch c.how {
+			case "hang:Provisioner.Provision", "slow:Provisioner.Provision", "children:Provisioner.Provision":
+				change(`provisioner "probe-p" {`, `provisioner "probe-p" {
+    timeout = "1s"`)
 			case "slowreader":
-				text = strings.Replace(text, `provisioner "shell" {
-    inline  = ["echo through the plugin"]
-    timeout = "4s"`, `provisioner "file" {
+				change(`provisioner "shell" {
+    inline = ["echo through the plugin"]`, `provisioner "file" {
     content     = "anything"
     destination = "/tmp/never"
-    timeout     = "1s"`, 1)
+    timeout     = "1s"`)
 			case "vanish":
-				text = strings.Replace(text, "echo through", "sleep 100; echo through", 1)
+				// Nobody is left to remove the script from the machine.
+				change(`    inline = ["echo through`, `    remote_folder = "`+os.Getenv("TMPDIR")+`"
+    inline = ["sleep 100; echo through`)
 			case "crash:Artifact.Destroy":
-				text = strings.Replace(text, `post-processor "probe-pp" {`, `post-processor "probe-pp" {
-    keep_input_artifact = false`, 1)
+				change(`post-processor "probe-pp" {`, `post-processor "probe-pp" {
+    keep_input_artifact = false`)
 			}
 			res := r.build(t.Context(), text)
 			if err := res.Builds[0].Err; err == nil || !strings.Contains(err.Error(), c.want) {

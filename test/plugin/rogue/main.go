@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -104,7 +105,6 @@ func (r *rogue) serve() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
 	h := packerwire.Handshake{Major: packerwire.APIMajor, Network: "unix", Address: filepath.Join(dir, "s")}
 	l, err := net.Listen(h.Network, h.Address)
 	if err != nil {
@@ -120,10 +120,10 @@ func (r *rogue) serve() error {
 		}
 	}
 	c, err := l.Accept()
-	if err != nil {
+	// Now: whoever is killed later leaves nothing behind.
+	if err := errors.Join(err, l.Close(), os.RemoveAll(dir)); err != nil {
 		return err
 	}
-	_ = l.Close()
 	switch r.word {
 	case "mute":
 		forever()
