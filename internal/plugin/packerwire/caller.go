@@ -169,10 +169,15 @@ func (c *Caller) write(ctx context.Context, msg []byte) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	unhook := context.AfterFunc(ctx, func() { _ = c.stream.SetWriteDeadline(time.Unix(1, 0)) }) // a stream takes a deadline
+	hurried := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		_ = c.stream.SetWriteDeadline(time.Unix(1, 0)) // a stream takes a deadline
+	})
 	_, err := c.stream.Write(msg)
-	if !unhook() && err == nil {
-		_ = c.stream.SetWriteDeadline(time.Time{}) // as above
+	if !unhook() {
+		<-hurried // or it would hold for the next message
+		_ = c.stream.SetWriteDeadline(time.Time{})
 	}
 	if err == nil || errors.Is(err, yamux.ErrSessionShutdown) {
 		return err

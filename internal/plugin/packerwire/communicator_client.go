@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path"
 	"strings"
@@ -96,13 +97,9 @@ func lost(err error) error {
 	return err
 }
 
-// call calls a method of the service and classifies its error.
+// call calls a method of the service and classifies what it answers.
 func (m *communicator) call(ctx context.Context, method string, arg any) error {
-	err := m.caller.Call(ctx, communicatorService+"."+method, arg, nil)
-	if err != nil && !IsRemote(err) && ctx.Err() == nil {
-		return fmt.Errorf("%w: %w", component.ErrDisconnected, err)
-	}
-	return fileError(err)
+	return fileError(m.caller.Call(ctx, communicatorService+"."+method, arg, nil))
 }
 
 // Run executes a command; see component.Communicator.
@@ -167,23 +164,11 @@ func (m *communicator) run(ctx context.Context, c component.Command) (component.
 		return component.Exit{}, err
 	}
 	end := <-response
-	if end.err != nil {
-		// A command that cannot tell how it ended may have said so as output.
-		if ctx.Err() == nil {
-			outputs.Wait()
-		}
-	}
-	cause := context.Cause(ctx)
-	if cause == nil {
-		outputs.Wait()
-		cause = context.Cause(ctx)
-	}
-	if cause != nil {
-		cancel(nil)
-		outputs.Wait()
+	// What cannot tell how a command ended may say why as output. The end of ctx ends it.
+	outputs.Wait()
+	switch cause := context.Cause(ctx); {
+	case cause != nil:
 		return component.Exit{}, cause
-	}
-	switch {
 	case end.err != nil:
 		return component.Exit{}, end.err
 	case end.status == disconnectedStatus:
@@ -194,54 +179,56 @@ func (m *communicator) run(ctx context.Context, c component.Command) (component.
 
 // status waits for the exit status of a command.
 func (m *communicator) status(ctx context.Context, id uint32) (int, error) {
-	s, err := m.conn.Accept(ctx, id)
+	s, release, err := m.accept(ctx, id)
 	if err != nil {
 		return 0, err
 	}
-	defer abandon(s)
-	unhook := context.AfterFunc(ctx, func() { abandon(s) })
-	defer unhook()
+	defer release()
 	var end commandFinished
 	if err := gob.NewDecoder(io.LimitReader(s, 64<<10)).Decode(&end); err != nil {
-		if m.conn.session.IsClosed() {
-			return 0, fmt.Errorf("%w before the plugin gave an exit status", ErrEnded)
-		}
-		// The command could not be run; why, a peer can only tell as output.
-		return 0, fmt.Errorf("the plugin gave no exit status: %w", err)
+		// One that could not be run has none; why, a peer can only tell as output.
+		return 0, fmt.Errorf("the plugin gave no exit status: %w", m.conn.because(ctx, err))
 	}
 	return end.ExitStatus, nil
 }
 
+// accept takes the stream that the peer opens, until release is called or ctx ends.
+func (m *communicator) accept(ctx context.Context, id uint32) (s net.Conn, release func(), err error) {
+	s, err = m.conn.Accept(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	unhook := context.AfterFunc(ctx, func() { abandon(s) })
+	return s, func() { unhook(); abandon(s) }, nil
+}
+
 // receive copies the stream that the peer opens.
 func (m *communicator) receive(ctx context.Context, id uint32, to io.Writer) error {
-	s, err := m.conn.Accept(ctx, id)
+	s, release, err := m.accept(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer abandon(s)
-	unhook := context.AfterFunc(ctx, func() { abandon(s) })
-	defer unhook()
-	_, err = io.CopyBuffer(onlyWriter{to}, onlyReader{s}, make([]byte, copySize))
-	return err
+	defer release()
+	return transfer(to, s)
+}
+
+// send copies src to the stream that the peer opens, and closes it.
+func (m *communicator) send(ctx context.Context, id uint32, src io.Reader) error {
+	s, release, err := m.accept(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return transfer(s, src)
 }
 
 // copySize is the buffer between a stream and its reader or writer.
 const copySize = 256 << 10
 
-// The methods of streams by which copying would go around the buffer.
-type onlyWriter struct{ io.Writer }
-type onlyReader struct{ io.Reader }
-
-// send copies src to the stream that the peer opens, and closes it.
-func (m *communicator) send(ctx context.Context, id uint32, src io.Reader) error {
-	s, err := m.conn.Accept(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer abandon(s)
-	unhook := context.AfterFunc(ctx, func() { abandon(s) })
-	defer unhook()
-	_, err = io.CopyBuffer(onlyWriter{s}, onlyReader{src}, make([]byte, copySize))
+// transfer copies through a buffer of that size, hiding the methods by which copying would
+// go around it.
+func transfer(to io.Writer, from io.Reader) error {
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, copySize))
 	return err
 }
 
@@ -286,11 +273,12 @@ func (m *communicator) put(parent context.Context, dst string, src io.Reader, me
 	select {
 	case err = <-sent:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
 	}
-	switch n := counted.count(); {
-	case err != nil:
-		return err
+	switch n, cause := counted.count(), context.Cause(ctx); {
+	case cause != nil:
+		return cause
+	case err != nil: // it is not that of the source, which is the cause
+		return m.conn.because(ctx, err)
 	case meta.Size >= 0 && n != meta.Size:
 		return fmt.Errorf("%d bytes were announced and %d came", meta.Size, n)
 	}
@@ -357,7 +345,11 @@ func (m *communicator) get(ctx context.Context, src string, dst io.Writer) error
 		}
 		return err
 	}
-	return <-received
+	err = <-received
+	if cause := context.Cause(ctx); cause != nil {
+		return cause // of which err is a consequence
+	}
+	return err
 }
 
 // PutTree unpacks a tar stream; see component.Communicator.

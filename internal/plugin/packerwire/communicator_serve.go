@@ -191,15 +191,7 @@ func (s *communicatorServer) downloadDir(ctx context.Context, a dirArgs) error {
 	r, w := io.Pipe()
 	unpacked := make(chan error, 1)
 	go func() {
-		var err error
-		if len(a.Exclude) > 0 {
-			filtered, fw := io.Pipe()
-			go func() { _ = fw.CloseWithError(without(r, fw, a.Exclude)) }()
-			err = treecopy.Unpack(ctx, filtered, dst, treecopy.UnpackOptions{})
-			_ = filtered.CloseWithError(err)
-		} else {
-			err = treecopy.Unpack(ctx, r, dst, treecopy.UnpackOptions{})
-		}
+		err := unpackWithout(ctx, r, dst, a.Exclude)
 		if err == nil {
 			_, err = io.Copy(io.Discard, r) // what fills the last block
 		}
@@ -233,6 +225,27 @@ func packWithout(ctx context.Context, w io.Writer, dir string, o treecopy.PackOp
 	err := without(r, w, exclude)
 	_ = r.CloseWithError(err)
 	return errors.Join(<-packed, err)
+}
+
+// unpackWithout unpacks a folder without the files that a pattern matches. After an error
+// what is left of r need not be read.
+func unpackWithout(ctx context.Context, r *io.PipeReader, dir string, exclude []string) error {
+	if len(exclude) == 0 {
+		return treecopy.Unpack(ctx, r, dir, treecopy.UnpackOptions{})
+	}
+	filtered, w := io.Pipe()
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		_ = w.CloseWithError(without(r, w, exclude))
+	}()
+	err := treecopy.Unpack(ctx, filtered, dir, treecopy.UnpackOptions{})
+	if err != nil {
+		_ = r.CloseWithError(err)
+	}
+	_ = filtered.CloseWithError(err)
+	<-copied
+	return err
 }
 
 // without copies a tar stream but for the members that a pattern matches, by their path

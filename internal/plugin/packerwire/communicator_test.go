@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -21,6 +22,13 @@ import (
 // throughWire serves a machine's communicator and returns it as it is seen from the
 // other side.
 func throughWire(t testing.TB, machine component.Communicator, o packerwire.CommunicatorOptions) component.Communicator {
+	t.Helper()
+	comm, _ := served(t, machine, o)
+	return comm
+}
+
+// served is throughWire with the machine's side of the connection.
+func served(t testing.TB, machine component.Communicator, o packerwire.CommunicatorOptions) (component.Communicator, *packerwire.Conn) {
 	t.Helper()
 	a, b := net.Pipe()
 	owner, err := packerwire.NewServer(a, nil)
@@ -51,7 +59,7 @@ func throughWire(t testing.TB, machine component.Communicator, o packerwire.Comm
 		_ = owner.Close()
 		_ = machine.Close()
 	})
-	return comm
+	return comm, owner
 }
 
 func localMachine(t testing.TB) component.Communicator {
@@ -93,5 +101,70 @@ func TestTreesWithoutShell(t *testing.T) {
 	}
 	if err := comm.GetTree(t.Context(), filepath.Join(from, "none"), &tree); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that is not there gave %v", err)
+	}
+}
+
+// crashing is a machine whose connection ends in the middle of everything.
+type crashing struct {
+	component.Communicator
+	end func()
+}
+
+func (c *crashing) Run(_ context.Context, cmd component.Command) (component.Exit, error) {
+	if cmd.Line == "no status" {
+		return component.Exit{}, errors.New("the shell is missing")
+	}
+	_, _ = cmd.Stdout.Write([]byte("some output"))
+	c.end()
+	return component.Exit{}, nil
+}
+
+func (c *crashing) Put(_ context.Context, _ string, src io.Reader, _ component.FileMeta) error {
+	_, _ = src.Read(make([]byte, 10))
+	c.end()
+	return nil
+}
+
+func (c *crashing) Get(_ context.Context, _ string, dst io.Writer) error {
+	_, _ = dst.Write([]byte("some content"))
+	c.end()
+	return nil
+}
+
+func (*crashing) Close() error { return nil }
+
+// endless is a file that goes on.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestConnectionEnds: whoever notices first that the other side is gone, the machine is
+// lost. A command of which a living one cannot tell how it ended is another matter.
+func TestConnectionEnds(t *testing.T) {
+	run := func(line string) func(component.Communicator) error {
+		return func(c component.Communicator) error {
+			_, err := c.Run(t.Context(), component.Command{Line: line, Stdin: endless{}, Stdout: io.Discard})
+			return err
+		}
+	}
+	for name, c := range map[string]struct {
+		do   func(component.Communicator) error
+		lost bool
+	}{
+		"run": {run("anything"), true},
+		"put": {func(c component.Communicator) error {
+			return c.Put(t.Context(), "/x", endless{}, component.FileMeta{Size: -1})
+		}, true},
+		"get":       {func(c component.Communicator) error { return c.Get(t.Context(), "/x", io.Discard) }, true},
+		"no status": {run("no status"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			machine := &crashing{}
+			comm, owner := served(t, machine, packerwire.CommunicatorOptions{})
+			machine.end = func() { go func() { _ = owner.Close() }(); <-owner.Done() }
+			if err := c.do(comm); err == nil || errors.Is(err, component.ErrDisconnected) != c.lost {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }

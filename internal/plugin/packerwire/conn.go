@@ -98,13 +98,19 @@ func (b *Conn) Close() error {
 // Dial opens the stream that the peer has given a number to.
 func (b *Conn) Dial(ctx context.Context, id uint32) (net.Conn, error) {
 	s, err := b.dial(ctx, id)
-	if err != nil && b.session.IsClosed() && context.Cause(ctx) == nil {
-		err = fmt.Errorf("%w: %w", ErrEnded, err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open stream %d of the peer: %w", id, err)
+		return nil, fmt.Errorf("open stream %d of the peer: %w", id, b.because(ctx, err))
 	}
 	return s, nil
+}
+
+// because says of an error on a stream that the connection has ended, when it has; ctx is
+// what else may have ended the stream.
+func (b *Conn) because(ctx context.Context, err error) error {
+	if !b.session.IsClosed() || ctx.Err() != nil || errors.Is(err, ErrEnded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrEnded, err)
 }
 
 func (b *Conn) dial(ctx context.Context, id uint32) (net.Conn, error) {
@@ -139,7 +145,7 @@ func (b *Conn) dial(ctx context.Context, id uint32) (net.Conn, error) {
 func (b *Conn) Accept(ctx context.Context, id uint32) (net.Conn, error) {
 	s, err := b.waitFor(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("wait for the peer to open stream %d: %w", id, err)
+		return nil, fmt.Errorf("wait for the peer to open stream %d: %w", id, b.because(ctx, err))
 	}
 	return s, nil
 }
@@ -253,14 +259,14 @@ func (b *Conn) park(s net.Conn) {
 	case <-b.ended:
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if w.waited {
-		return // whoever waits for it takes it
-	}
-	if b.slots[id] == w {
+	waited = w.waited
+	if !waited && b.slots[id] == w {
 		delete(b.slots, id)
 	}
-	abandon(<-w.stream)
+	b.mu.Unlock()
+	if !waited { // else whoever waits for it takes it
+		abandon(<-w.stream)
+	}
 }
 
 // within does something with a stream that ends with ctx or after a time limit.
@@ -271,8 +277,8 @@ func within(ctx context.Context, s net.Conn, limit time.Duration, do func() erro
 	}
 	unhook := context.AfterFunc(ctx, func() { expire(s) })
 	err := do()
-	if !unhook() && err != nil {
-		return context.Cause(ctx)
+	if !unhook() {
+		return context.Cause(ctx) // also when it was done: expire may still be on its way
 	}
 	if err == nil {
 		err = s.SetDeadline(time.Time{})

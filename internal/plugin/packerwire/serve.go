@@ -57,7 +57,7 @@ func (s Services) Serve(ctx context.Context, stream net.Conn) error {
 	v.calls.Wait()
 	unhook()
 	abandon(stream)
-	if err == io.EOF {
+	if err == io.EOF || v.unheard {
 		return nil
 	}
 	return err
@@ -68,6 +68,7 @@ type server struct {
 	stream   net.Conn
 	calls    sync.WaitGroup
 	writing  sync.Mutex
+	unheard  bool // an answer could not be written any more; guarded by writing
 }
 
 func (v *server) loop(ctx context.Context) error {
@@ -125,6 +126,7 @@ func (v *server) answer(ctx context.Context, h requestHeader, body []byte) {
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	if _, err := v.stream.Write(msg); err != nil {
+		v.unheard = true
 		expire(v.stream) // half a message may have been written: the loop ends
 	}
 }
