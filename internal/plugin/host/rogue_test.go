@@ -69,6 +69,7 @@ func TestRogueStart(t *testing.T) {
 		{"endless", "its first line is longer than", ""},
 		{"nowhere", "connect to it: ", "/nonexistent/socket"},
 		{"mute", "could not be called within 3s", "rogue is mute"},
+		{"gone", "ended without an answer: exit status 2", "panic: nobody was expected"},
 		{"noise", "start the plugin probe", "rogue is noise"},
 		{"nospec", `the schema of its builder "b"`, ""},
 		{"huge", "a message is larger than 16 MiB", ""},
@@ -76,6 +77,7 @@ func TestRogueStart(t *testing.T) {
 		{"truncated", "unexpected EOF", ""},
 		{"nonsense", "not the start of a msgpack value", ""},
 		{"crash:Builder.ConfigSpec", "ended without an answer: exit status 2", "panic: something was nil in Builder.ConfigSpec"},
+		{"orphan:Builder.ConfigSpec", "ended without an answer: exit status", "panic: something was nil in Builder.ConfigSpec"},
 		{"hang:Builder.ConfigSpec", "the test waits no longer", ""},
 	} {
 		t.Run(c.how, func(t *testing.T) {

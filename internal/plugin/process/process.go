@@ -134,6 +134,9 @@ func start(ctx context.Context, journal component.Recorder, o Options) (*Process
 	if err = limitProcess(p.proc.PID(), o.Limits); err == nil {
 		err = p.connect(ctx, first)
 	}
+	if errors.Is(err, packerwire.ErrEnded) {
+		err = p.ending(err)
+	}
 	if err != nil {
 		err = errors.Join(err, p.End(context.WithoutCancel(ctx)))
 		return nil, p.withLogs(err)
@@ -225,23 +228,29 @@ func (p *Process) End(ctx context.Context) error {
 // Explain makes the error of a call understandable. When the plugin has not answered
 // because it is gone, the error says how it ended and what it logged last.
 func (p *Process) Explain(err error) error {
-	if err == nil || packerwire.IsRemote(err) || !errors.Is(err, packerwire.ErrEnded) {
+	if packerwire.IsRemote(err) || !errors.Is(err, packerwire.ErrEnded) {
 		return err
 	}
+	return p.withLogs(p.ending(err))
+}
+
+// ending says of the end of a connection whether the plugin has ended with it.
+func (p *Process) ending(err error) error {
 	// The process of a plugin that crashes ends at once; one that only hangs up goes on,
 	// and is not waited for.
 	limit := time.NewTimer(hangUpPatience)
 	defer limit.Stop()
 	select {
 	case <-p.proc.Done():
-		return p.withLogs(fmt.Errorf("the plugin %s ended without an answer: %s (%w)", p.o.Name, p.exit(), err))
+		return fmt.Errorf("the plugin %s ended without an answer: %s (%w)", p.o.Name, p.exit(), err)
 	case <-limit.C:
-		return p.withLogs(fmt.Errorf("the plugin %s gave no answer that can be understood: %w", p.o.Name, err))
+		return fmt.Errorf("the plugin %s gave no answer that can be understood: %w", p.o.Name, err)
 	}
 }
 
-// hangUpPatience is how long a process may take to end after its connection has.
-const hangUpPatience = 2 * time.Second
+// hangUpPatience is how long a process may take to end after its connection has: more than
+// it takes to notice the end of one that has left something running.
+const hangUpPatience = 2 * endPatience
 
 // exit says how the process has ended.
 func (p *Process) exit() string {

@@ -82,15 +82,20 @@ func misbehaveAtOnce(word string) bool {
 		fmt.Println("5|0|unix|/nonexistent/socket")
 		forever()
 	case "zombie":
-		child := exec.Command("sleep", "1000")
-		child.Stdout, child.Stderr = os.Stdout, os.Stderr
-		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := child.Start(); err != nil {
-			panic(err)
-		}
+		leaveChild()
 		os.Exit(4)
 	}
 	return false
+}
+
+// leaveChild starts a program that does not end with this one and holds its output.
+func leaveChild() {
+	child := exec.Command("sleep", "1000")
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
 }
 
 // rogue is a plugin process at work.
@@ -125,6 +130,9 @@ func (r *rogue) serve() error {
 		return err
 	}
 	switch r.word {
+	case "gone":
+		fmt.Fprintln(os.Stderr, "panic: nobody was expected")
+		os.Exit(2)
 	case "mute":
 		forever()
 	case "noise":
@@ -192,11 +200,11 @@ func (r *rogue) at(ctx context.Context, method string) {
 		fmt.Fprintln(os.Stderr, "thinking about "+method)
 		<-ctx.Done() // obeys a cancellation, and nothing else
 	case "children":
-		child := exec.Command("sleep", "1000")
-		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := child.Start(); err != nil {
-			panic(err)
-		}
+		leaveChild()
 		forever()
+	case "orphan":
+		leaveChild()
+		fmt.Fprintln(os.Stderr, "panic: something was nil in "+method)
+		os.Exit(2)
 	}
 }
