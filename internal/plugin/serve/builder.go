@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -20,30 +19,13 @@ import (
 )
 
 // builder serves one of our builders.
-type builder struct {
-	*plugin
-	name string
-	c    component.Builder
+type builder struct{ *served[component.Job] }
 
-	mu       sync.Mutex
-	settings settings // guarded by mu; of the last Prepare
-	prepared bool
-}
-
-func (b *builder) what() string { return `The builder "` + b.name + `"` }
-
-// ConfigSpec implements packerwire.BuilderServer.
-func (b *builder) ConfigSpec(context.Context) ([]byte, error) { return b.configSpec(b.c.Schema()) }
-
-// Prepare implements packerwire.BuilderServer. It may be called again.
+// Prepare implements packerwire.BuilderServer.
 func (b *builder) Prepare(ctx context.Context, configs []any) (packerwire.Prepared, error) {
-	s, err := readConfigs(configs)
-	if err != nil {
-		return packerwire.Prepared{}, err
-	}
-	job, diags := b.plan(ctx, s, moment{}, func(string) {})
+	job, diags, err := b.configure(ctx, configs)
 	out := packerwire.Prepared{Warnings: warnings(diags)}
-	if err := findings(diags); err != nil {
+	if err != nil {
 		return out, err
 	}
 	if f, ok := job.(component.FactNames); ok {
@@ -54,29 +36,15 @@ func (b *builder) Prepare(ctx context.Context, configs []any) (packerwire.Prepar
 	}
 	slices.Sort(out.GeneratedVars)
 	out.GeneratedVars = slices.Compact(out.GeneratedVars)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.settings, b.prepared = s, true
 	return out, nil
-}
-
-func (b *builder) plan(ctx context.Context, s settings, at moment, sensitive func(string)) (component.Job, diag.List) {
-	cfg, diags := b.evaluate(ctx, b.what(), b.c.Schema(), s, at, sensitive)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	job, more := b.c.Plan(ctx, cfg)
-	return job, append(diags, more...)
 }
 
 // Run implements packerwire.BuilderServer: the phases are those of a build of ours,
 // with one provisioner, which is all that the host does with the machine.
 func (b *builder) Run(ctx context.Context, stream uint32) (uint32, error) {
-	b.mu.Lock()
-	s, prepared := b.settings, b.prepared
-	b.mu.Unlock()
-	if !prepared {
-		return 0, errUnprepared
+	s, err := b.configured()
+	if err != nil {
+		return 0, err
 	}
 	ctx, cancel := b.guarded(ctx)
 	defer cancel()

@@ -192,22 +192,22 @@ func (p *plugin) services(kind, name string) (packerwire.Services, error) {
 	case "builder":
 		if c := p.Components.Builder(name); c != nil {
 			found, check = true, wirespec.Sendable(c.Schema())
-			out = packerwire.ServeBuilder(&builder{plugin: p, name: name, c: c})
+			out = packerwire.ServeBuilder(&builder{newServed(p, kind, name, c.Schema(), c.Plan)})
 		}
 	case "provisioner":
 		if c := p.Components.Provisioner(name); c != nil {
 			found, check = true, wirespec.Sendable(c.Schema())
-			out = packerwire.ServeProvisioner(&provisioner{plugin: p, name: name, c: c})
+			out = packerwire.ServeProvisioner(&provisioner{newServed(p, kind, name, c.Schema(), c.Plan)})
 		}
 	case "post-processor":
 		if c := p.Components.PostProcessor(name); c != nil {
 			found, check = true, wirespec.Sendable(c.Schema())
-			out = packerwire.ServePostProcessor(&postProcessor{plugin: p, name: name, c: c})
+			out = packerwire.ServePostProcessor(&postProcessor{newServed(p, kind, name, c.Schema(), c.Plan)})
 		}
 	case "datasource":
 		if c := p.Components.DataSource(name); c != nil {
 			found, check = true, sendableSource(c)
-			out = packerwire.ServeDataSource(&dataSource{plugin: p, name: name, c: c})
+			out = packerwire.ServeDataSource(newDataSource(p, name, c))
 		}
 	default:
 		return nil, fmt.Errorf("%q is not a kind of component; there are builder, provisioner, post-processor and datasource", kind)
@@ -220,10 +220,6 @@ func (p *plugin) services(kind, name string) (packerwire.Services, error) {
 	}
 	return out, nil
 }
-
-// configSpec is the schema of a component as the host wants it. A default is told in
-// the documentation only: an attribute that is not set arrives as null.
-func (p *plugin) configSpec(s component.Schema) ([]byte, error) { return p.enc.EncodeSchema(s) }
 
 // reap removes what belongs to an artifact.
 func (p *plugin) reap(ctx context.Context, r component.Resource) error { return p.Reapers.Reap(ctx, r) }

@@ -21,7 +21,8 @@ func ServeConn(ctx context.Context, kind, name string, enc wirespec.Encoding, co
 
 // NewProvisioner serves a provisioner without a host.
 func NewProvisioner(name string, o Options) packerwire.ProvisionerServer {
-	return &provisioner{plugin: &plugin{Options: o, enc: wirespec.Gob, began: time.Now()}, name: name, c: o.Components.Provisioner(name)}
+	p, c := &plugin{Options: o, enc: wirespec.Gob, began: time.Now()}, o.Components.Provisioner(name)
+	return &provisioner{newServed(p, "provisioner", name, c.Schema(), c.Plan)}
 }
 
 // ListenTCP is how the plugin listens on Windows.

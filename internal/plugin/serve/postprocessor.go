@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -16,56 +15,20 @@ import (
 )
 
 // postProcessor serves one of our post-processors.
-type postProcessor struct {
-	*plugin
-	name string
-	c    component.PostProcessor
+type postProcessor struct{ *served[component.Transform] }
 
-	mu         sync.Mutex
-	settings   settings // guarded by mu; of the last Configure
-	configured bool
-}
-
-func (p *postProcessor) what() string { return `The post-processor "` + p.name + `"` }
-
-// ConfigSpec implements packerwire.PostProcessorServer.
-func (p *postProcessor) ConfigSpec(context.Context) ([]byte, error) {
-	return p.configSpec(p.c.Schema())
-}
-
-// Configure implements packerwire.PostProcessorServer. It may be called again.
+// Configure implements packerwire.PostProcessorServer.
 func (p *postProcessor) Configure(ctx context.Context, configs []any) error {
-	s, err := readConfigs(configs)
-	if err != nil {
-		return err
-	}
-	_, diags := p.plan(ctx, s, moment{}, func(string) {})
-	if err := findings(diags); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.settings, p.configured = s, true
-	return nil
-}
-
-func (p *postProcessor) plan(ctx context.Context, s settings, at moment, sensitive func(string)) (component.Transform, diag.List) {
-	cfg, diags := p.evaluate(ctx, p.what(), p.c.Schema(), s, at, sensitive)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	t, more := p.c.Plan(ctx, cfg)
-	return t, append(diags, more...)
+	_, _, err := p.configure(ctx, configs)
+	return err
 }
 
 // PostProcess implements packerwire.PostProcessorServer. The stream of the incoming
 // artifact stays open, since the outgoing one may be the same.
 func (p *postProcessor) PostProcess(ctx context.Context, stream uint32) (packerwire.Processed, error) {
-	p.mu.Lock()
-	s, configured := p.settings, p.configured
-	p.mu.Unlock()
-	if !configured {
-		return packerwire.Processed{}, errUnprepared
+	s, err := p.configured()
+	if err != nil {
+		return packerwire.Processed{}, err
 	}
 	ctx, cancel := p.guarded(ctx)
 	defer cancel()

@@ -18,58 +18,19 @@ import (
 )
 
 // provisioner serves one of our provisioners.
-type provisioner struct {
-	*plugin
-	name string
-	c    component.Provisioner
+type provisioner struct{ *served[component.Step] }
 
-	mu       sync.Mutex
-	settings settings // guarded by mu; of the last Prepare
-	prepared bool
-}
-
-func (p *provisioner) what() string { return `The provisioner "` + p.name + `"` }
-
-// ConfigSpec implements packerwire.ProvisionerServer.
-func (p *provisioner) ConfigSpec(context.Context) ([]byte, error) { return p.configSpec(p.c.Schema()) }
-
-// Prepare implements packerwire.ProvisionerServer. It may be called again, with more
-// known each time.
+// Prepare implements packerwire.ProvisionerServer.
 func (p *provisioner) Prepare(ctx context.Context, configs []any) error {
-	s, err := readConfigs(configs)
-	if err != nil {
-		return err
-	}
-	_, diags := p.plan(ctx, s, moment{}, func(string) {})
-	if err := findings(diags); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.settings, p.prepared = s, true
-	return nil
+	_, _, err := p.configure(ctx, configs)
+	return err
 }
-
-func (p *provisioner) plan(ctx context.Context, s settings, at moment, sensitive func(string)) (component.Step, diag.List) {
-	cfg, diags := p.evaluate(ctx, p.what(), p.c.Schema(), s, at, sensitive)
-	if diags.HasErrors() {
-		return nil, diags
-	}
-	step, more := p.c.Plan(ctx, cfg)
-	return step, append(diags, more...)
-}
-
-// errUnprepared is the answer of a component that is told to work before it was
-// told how.
-var errUnprepared = errors.New("it was not prepared: no configuration has been sent")
 
 // Provision implements packerwire.ProvisionerServer.
 func (p *provisioner) Provision(ctx context.Context, data map[string]any, stream uint32) error {
-	p.mu.Lock()
-	s, prepared := p.settings, p.prepared
-	p.mu.Unlock()
-	if !prepared {
-		return errUnprepared
+	s, err := p.configured()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := p.guarded(ctx)
 	defer cancel()
