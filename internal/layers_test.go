@@ -65,7 +65,7 @@ var layers = []struct {
 	{"planview", []string{"plan", "lang", "component", "addr", "gotmpl"}, "views of a plan know what is planned, not who asks or prints"},
 	{"lint", []string{"plan", "lang", "template", "component", "diag", "legacy"}, "lint judges what a template says and runs nothing"},
 	{"schemadoc", []string{"component", "template", "lang/funcs", "diag"}, "descriptions are made of schemas, not of implementations"},
-	{"plugin/serve", []string{"engine", "plan", "lang", "template", "journal", "ui", "plugin/packerwire", "plugin/wirespec", "component", "addr", "diag", "ratelimit", "retry", "gotmpl"}, "serving is a second way to run components: what runs them is the engine, what there is arrives as arguments"},
+	{"plugin/serve", []string{"engine", "plan", "lang", "template", "journal", "ui", "plugin/packerwire", "plugin/store", "plugin/wirespec", "component", "addr", "diag", "ratelimit", "retry", "gotmpl"}, "serving is a second way to run components: what runs them is the engine, what there is arrives as arguments"},
 	{"plugin/wirespec", []string{"component", "addr", "diag", "retry", "gotmpl"}, "encodings know schemas and values, not who exchanges them"},
 	{"plugin/plugintest", nil, "plugins for tests know no host"},
 	{"plugin/install", []string{"plugin/store", "component", "addr", "retry", "fetch", "outfile", "hostproc"}, "plugins are installed without knowing templates"},

@@ -13,11 +13,9 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/plugin/serve"
+	"ingot/internal/plugin/store"
 	"ingot/internal/watchdog"
 )
-
-// pluginPrefix begins the names of programs that are plugins of Packer.
-const pluginPrefix = "packer-plugin-"
 
 // isPlugin reports whether a command line is that of a plugin: its program has the name
 // of one, or it is what hosts run to find out what a program is, before they give it such
@@ -26,7 +24,7 @@ func isPlugin(args []string) bool {
 	if len(args) == 2 && args[1] == "describe" {
 		return true
 	}
-	return strings.HasPrefix(filepath.Base(args[0]), pluginPrefix)
+	return strings.HasPrefix(filepath.Base(args[0]), store.Prefix)
 }
 
 func (a *app) pluginServeCommand() *cobra.Command {

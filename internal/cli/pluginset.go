@@ -20,6 +20,7 @@ import (
 	"ingot/internal/plugin/host"
 	"ingot/internal/plugin/install"
 	"ingot/internal/plugin/lock"
+	"ingot/internal/plugin/packerwire"
 	"ingot/internal/plugin/process"
 	"ingot/internal/plugin/resolve"
 	"ingot/internal/plugin/store"
@@ -48,10 +49,6 @@ func (f *pluginFlags) withoutEffect(why string) (out diag.List) {
 	}
 	return out
 }
-
-// magicCookie is in the environment of plugins. A program that runs as one uses
-// none itself.
-const magicCookie = "PACKER_PLUGIN_MAGIC_COOKIE"
 
 // pluginStore is the plugin folder of this user.
 func (a *app) pluginStore() (*store.Store, error) {
@@ -86,7 +83,7 @@ func (a *app) usePlugins(ctx context.Context, f templateFlags, path string, t *t
 		}
 		return p
 	}
-	if a.getenv(magicCookie) != "" {
+	if a.getenv(packerwire.CookieVariable) != "" {
 		input.NoStore = errors.New("this program runs as a plugin itself")
 	} else {
 		input.Store, input.NoStore = a.pluginStore()

@@ -24,23 +24,6 @@ func fileOf(path string) component.File {
 	return f
 }
 
-// imagesOf reads what an artifact says for a registry: an image or a list of them.
-func imagesOf(v any) []component.Image {
-	var out []component.Image
-	switch v := v.(type) {
-	case []any:
-		for _, e := range v {
-			out = append(out, imagesOf(e)...)
-		}
-	case map[string]any:
-		text := func(key string) string { s, _ := v[key].(string); return clean(s) }
-		if id := text("ImageID"); id != "" {
-			out = append(out, component.Image{Provider: text("ProviderName"), Region: text("ProviderRegion"), ID: id, Parent: text("SourceImageID")})
-		}
-	}
-	return out
-}
-
 // given is an artifact as post-processors of plugins see it.
 type given struct {
 	ctx  context.Context // of the post-processor

@@ -14,6 +14,7 @@ import (
 	"ingot/internal/addr"
 	"ingot/internal/component"
 	"ingot/internal/diag"
+	"ingot/internal/plugin/packerwire"
 	"ingot/internal/plugin/process"
 	"ingot/internal/plugin/wirespec"
 )
@@ -120,7 +121,7 @@ func (h *Provider) check(
 		switch {
 		case ctx.Err() != nil:
 			return diag.Errorf("Interrupted", "%s.", context.Cause(ctx))
-		case again && isRemote(err):
+		case again && packerwire.IsRemote(err):
 			return findings(s.cfg, schema, err)
 		case again:
 			return h.failed(u, err)

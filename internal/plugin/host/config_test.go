@@ -122,17 +122,6 @@ func TestShells(t *testing.T) {
 	}
 }
 
-func TestImages(t *testing.T) {
-	one := map[string]any{"ImageID": "ami-1", "ProviderName": "aws", "ProviderRegion": "eu", "SourceImageID": "ami-0", "Labels": map[string]any{}}
-	want := []component.Image{{Provider: "aws", Region: "eu", ID: "ami-1", Parent: "ami-0"}}
-	if d := cmp.Diff(want, imagesOf(one)); d != "" {
-		t.Error(d)
-	}
-	if d := cmp.Diff(append(want, want...), imagesOf([]any{one, one, "x", nil})); d != "" {
-		t.Error(d)
-	}
-}
-
 func TestSecretNames(t *testing.T) {
 	for name, want := range map[string]bool{"password": true, "ssh_password": true, "client_secret": true, "token": true, "ssh_private_key_file": false, "secretary": false, "token_file": false} {
 		if secretName(name) != want {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/plugin/packerwire"
 )
 
 // facts makes values of templates of what a plugin says of a machine. Packer refuses
@@ -57,13 +59,7 @@ func fact(v any) cty.Value {
 // data makes of facts what plugins are given, with the names that all of them may look
 // for.
 func data(facts map[string]cty.Value) map[string]any {
-	out := map[string]any{
-		"ID":   "ERR_ID_NOT_IMPLEMENTED_BY_BUILDER",
-		"Host": "", "Port": int64(0), "User": "", "Password": "", "ConnType": "", "PackerRunUUID": "",
-		"PackerHTTPIP": "ERR_HTTP_IP_NOT_IMPLEMENTED_BY_BUILDER", "PackerHTTPPort": "ERR_HTTP_PORT_NOT_IMPLEMENTED_BY_BUILDER",
-		"PackerHTTPAddr": "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER",
-		"SSHPublicKey":   "", "SSHPrivateKey": "", "SSHPrivateKeyFile": "", "SSHAgentAuth": false, "WinRMPassword": "",
-	}
+	out := packerwire.MachineData()
 	maps.Copy(out, plain(facts))
 	return out
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/component"
+	"ingot/internal/plugin/packerwire"
 	"ingot/internal/plugin/process"
 	"ingot/internal/plugin/store"
 	"ingot/internal/plugin/wirespec"
@@ -108,7 +109,7 @@ func New(p Plugin) *Provider {
 		p.Live = NewLive()
 	}
 	h := &Provider{plugin: p, encoding: wirespec.Gob, specs: map[use]*spec{}, idle: map[use][]*process.Process{}, alive: map[*process.Process]bool{}}
-	if p.Description.ProtocolVersion == protobufProtocol && !p.ForceGob {
+	if p.Description.ProtocolVersion == packerwire.ProtobufProtocol && !p.ForceGob {
 		h.encoding = wirespec.Protobuf
 	}
 	return h

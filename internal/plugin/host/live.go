@@ -175,9 +175,7 @@ func (h *Provider) describe(ctx context.Context, wire packerwire.Artifact) (*com
 		out.Data = facts(m)
 	}
 	// Artifacts that know nothing of a registry answer nothing, or fail.
-	if images, err := wire.State(ctx, packerwire.ImageMetadata); err == nil {
-		out.Images = imagesOf(images)
-	} else if !packerwire.IsRemote(err) {
+	if out.Images, err = wire.Images(ctx); err != nil && !packerwire.IsRemote(err) {
 		return nil, err
 	}
 	return &out, nil

@@ -76,7 +76,7 @@ func (s *step) provision(ctx context.Context, t component.Target, p *process.Pro
 	}
 	wire := packerwire.Provisioner{Caller: p.Caller()}
 	if err := p.Explain(wire.Prepare(ctx, list)); err != nil {
-		if isRemote(err) {
+		if packerwire.IsRemote(err) {
 			err = retry.As(retry.User, err)
 		}
 		return err
@@ -108,5 +108,3 @@ var errStepEnded = errors.New("the step has ended")
 func (h *Provider) waiting(what string) component.Event {
 	return component.Waiting{For: "the plugin " + h.plugin.Name + " to " + what, Detail: fmt.Sprintf("it is ended after %s", h.plugin.Grace.Round(time.Second))}
 }
-
-func isRemote(err error) bool { return packerwire.IsRemote(err) }

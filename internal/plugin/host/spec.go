@@ -15,9 +15,6 @@ import (
 	"ingot/internal/plugin/process"
 )
 
-// protobufProtocol is what a plugin says of itself that understands protocol buffers.
-const protobufProtocol = packerwire.ProtobufProtocol
-
 // spec is what a component's configuration and result look like.
 type spec struct {
 	once   sync.Mutex // guards the rest

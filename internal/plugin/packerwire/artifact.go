@@ -3,6 +3,9 @@ package packerwire
 import (
 	"context"
 	"fmt"
+	"strings"
+
+	"ingot/internal/component"
 )
 
 const artifactService = "Artifact"
@@ -45,6 +48,29 @@ func (a Artifact) State(ctx context.Context, key string) (any, error) {
 	var v any
 	err := a.Call(ctx, artifactService+".State", key, &v)
 	return v, err
+}
+
+// Images are the images that it tells a registry of them. Few artifacts tell any, and some
+// fail.
+func (a Artifact) Images(ctx context.Context) ([]component.Image, error) {
+	v, err := a.State(ctx, ImageMetadata)
+	return imagesOf(v), err
+}
+
+func imagesOf(v any) []component.Image {
+	var out []component.Image
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			out = append(out, imagesOf(e)...)
+		}
+	case map[string]any:
+		text := func(key string) string { s, _ := v[key].(string); return strings.ToValidUTF8(s, "�") }
+		if id := text("ImageID"); id != "" {
+			out = append(out, component.Image{Provider: text("ProviderName"), Region: text("ProviderRegion"), ID: id, Parent: text("SourceImageID")})
+		}
+	}
+	return out
 }
 
 // Destroy removes it.

@@ -3,6 +3,7 @@ package packerwire
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,28 @@ const (
 	// CleanupHook is called when the builder cleans up after a failure.
 	CleanupHook = "packer_cleanup_provision"
 )
+
+// unsupplied ends the texts that stand for values which a builder does not supply.
+const unsupplied = "_NOT_IMPLEMENTED_BY_BUILDER"
+
+// MachineData returns what is known of every machine, with what stands for values that a
+// builder does not supply: whoever reads data of a machine may look for these names, with
+// values of these types.
+func MachineData() map[string]any {
+	return map[string]any{
+		"ID": "ERR_ID" + unsupplied, "PackerRunUUID": "",
+		"PackerHTTPIP": "ERR_HTTP_IP" + unsupplied, "PackerHTTPPort": "ERR_HTTP_PORT" + unsupplied, "PackerHTTPAddr": "ERR_HTTP_ADDR" + unsupplied,
+		"Host": "", "Port": int64(0), "User": "", "Password": "", "ConnType": "",
+		"SSHPublicKey": "", "SSHPrivateKey": "", "SSHPrivateKeyFile": "", "SSHAgentAuth": false, "WinRMPassword": "",
+	}
+}
+
+// Unsupplied reports whether a value of a machine says only that the builder does not
+// supply it.
+func Unsupplied(v any) bool {
+	text, ok := v.(string)
+	return ok && strings.HasPrefix(text, "ERR_") && strings.HasSuffix(text, unsupplied)
+}
 
 type hookArgs struct {
 	Name     string

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"ingot/internal/component"
 )
 
 // pair connects a host and a plugin in memory.
@@ -490,6 +492,18 @@ func TestArtifact(t *testing.T) {
 	}
 	if err := a.Destroy(t.Context()); err == nil || err.Error() != "destroy the artifact: refused" {
 		t.Errorf("destroying gave %v", err)
+	}
+}
+
+// TestImages: an artifact knows one image or a list of them.
+func TestImages(t *testing.T) {
+	one := map[string]any{"ImageID": "ami-1", "ProviderName": "aws", "ProviderRegion": "eu", "SourceImageID": "ami-0", "Labels": map[string]any{}}
+	want := []component.Image{{Provider: "aws", Region: "eu", ID: "ami-1", Parent: "ami-0"}}
+	if d := cmp.Diff(want, imagesOf(one)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(append(want, want...), imagesOf([]any{one, one, "x", nil})); d != "" {
+		t.Error(d)
 	}
 }
 

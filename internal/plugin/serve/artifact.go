@@ -43,28 +43,11 @@ func receiveArtifact(ctx context.Context, remote packerwire.Artifact) (*componen
 	if data, ok := state.(map[string]any); ok {
 		a.Data = factsOf(data)
 	}
-	images, err := remote.State(ctx, packerwire.ImageMetadata)
-	if err == nil {
-		a.Images = imagesOf(images)
+	// Artifacts that know nothing of a registry answer nothing, or fail.
+	if a.Images, err = remote.Images(ctx); err != nil && !packerwire.IsRemote(err) {
+		return nil, fmt.Errorf("read the artifact of the host: %w", err)
 	}
 	return a, nil
-}
-
-// imagesOf reads what an artifact tells a registry: one image or a list of them.
-func imagesOf(state any) []component.Image {
-	var out []component.Image
-	switch v := state.(type) {
-	case []any:
-		for _, e := range v {
-			out = append(out, imagesOf(e)...)
-		}
-	case map[string]any:
-		text := func(key string) string { s, _ := v[key].(string); return s }
-		if id := text("ImageID"); id != "" {
-			out = append(out, component.Image{Provider: text("ProviderName"), Region: text("ProviderRegion"), ID: id, Parent: text("SourceImageID")})
-		}
-	}
-	return out
 }
 
 // artifact serves one of ours to the host.

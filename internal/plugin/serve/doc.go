@@ -22,6 +22,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/journal"
 	"ingot/internal/plugin/packerwire"
+	"ingot/internal/plugin/store"
 	"ingot/internal/plugin/wirespec"
 )
 
@@ -76,26 +77,13 @@ func Main(ctx context.Context, args []string, o Options) error {
 	return fmt.Errorf("a plugin is called with describe, or with start, a kind and the name of a component, not with %q", strings.Join(args, " "))
 }
 
-// description is what describe prints.
-type description struct {
-	Version         string   `json:"version"`
-	SDKVersion      string   `json:"sdk_version"`
-	APIVersion      string   `json:"api_version"`
-	Builders        []string `json:"builders"`
-	PostProcessors  []string `json:"post_processors"`
-	Provisioners    []string `json:"provisioners"`
-	DataSources     []string `json:"datasources"`
-	ProtocolVersion string   `json:"protocol_version"`
-}
-
 // sdkVersion is the version of the plugin kit whose protocol this is. Hosts show it
 // and do nothing else with it.
 const sdkVersion = "0.6.10"
 
 func describe(o Options) error {
-	d := description{
-		Version: o.Version, SDKVersion: sdkVersion, ProtocolVersion: packerwire.ProtobufProtocol,
-		APIVersion: fmt.Sprintf("x%d.%d", packerwire.APIMajor, packerwire.APIMinor),
+	d := store.Description{
+		Version: o.Version, SDKVersion: sdkVersion, ProtocolVersion: packerwire.ProtobufProtocol, APIVersion: store.HostAPI().String(),
 	}
 	m := o.Components.Manifest()
 	d.Builders = servable(m.Builders, func(name string) error { return wirespec.Sendable(o.Components.Builder(name).Schema()) })

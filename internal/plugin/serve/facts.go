@@ -5,9 +5,10 @@ import (
 	"maps"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/zclconf/go-cty/cty"
+
+	"ingot/internal/plugin/packerwire"
 )
 
 // factsOf are the values of a machine that a host has sent, without those that only
@@ -15,7 +16,7 @@ import (
 func factsOf(data map[string]any) map[string]cty.Value {
 	out := make(map[string]cty.Value, len(data))
 	for name, raw := range data {
-		if text, ok := raw.(string); ok && strings.HasPrefix(text, "ERR_") && strings.HasSuffix(text, unsupplied) {
+		if packerwire.Unsupplied(raw) {
 			continue
 		}
 		if v, err := valueOf(raw, 0); err == nil {
@@ -25,18 +26,10 @@ func factsOf(data map[string]any) map[string]cty.Value {
 	return out
 }
 
-// unsupplied ends the texts that builders send in place of values they do not have.
-const unsupplied = "_NOT_IMPLEMENTED_BY_BUILDER"
-
 // hookData are the values of a machine as provisioners of a host look for them: those
 // that every builder sends are there, of the type that they have everywhere.
 func hookData(facts map[string]cty.Value) map[string]any {
-	out := map[string]any{
-		"ID": "ERR_ID" + unsupplied, "PackerRunUUID": "",
-		"PackerHTTPIP": "ERR_HTTP_IP" + unsupplied, "PackerHTTPPort": "ERR_HTTP_PORT" + unsupplied, "PackerHTTPAddr": "ERR_HTTP_ADDR" + unsupplied,
-		"Host": "", "Port": int64(0), "User": "", "Password": "", "ConnType": "",
-		"SSHPublicKey": "", "SSHPrivateKey": "", "SSHPrivateKeyFile": "", "SSHAgentAuth": false, "WinRMPassword": "",
-	}
+	out := packerwire.MachineData()
 	maps.Copy(out, sendFacts(facts))
 	return out
 }
