@@ -79,28 +79,42 @@ func (a *app) initTemplate(ctx context.Context, f initFlags, path string) (err e
 	defer func() { err = errors.Join(err, screen.close()) }()
 	work, stop := interruptible(ctx)
 	defer stop()
-	t, in, diags, err := a.load(work, f.templateFlags, path, screen.secrets.Add)
+	wanted, locked, err := a.requirements(work, f.templateFlags, path, screen)
 	if err != nil {
 		return err
 	}
-	if t.Legacy != nil && !diags.HasErrors() {
-		diags = append(diags, diag.Errorf("A legacy JSON template requires no plugins", "It uses what is installed. Install plugins with \"ingot plugins install\", or write the template anew with \"ingot hcl2_upgrade\".")...)
+	return a.installWanted(work, f, screen, wanted, locked, platforms, all)
+}
+
+// requirements reads what a template and its modules require, and its lock file. What is
+// wrong with them has been shown when it fails.
+func (a *app) requirements(ctx context.Context, f templateFlags, path string, screen *screen) (wanted []wantedPlugin, locked *lock.File, err error) {
+	t, in, diags, err := a.load(ctx, f, path, screen.secrets.Add)
+	if err != nil {
+		return nil, nil, err
 	}
-	var wanted []wantedPlugin
-	var locked *lock.File
+	diags = append(diags, hclOnly(t, diags)...)
 	if !diags.HasErrors() {
 		var more diag.List
 		locked, more = lockOf(t)
 		if diags = append(diags, more...); !more.HasErrors() {
-			wanted, more = a.wantedPlugins(work, f.templateFlags, t, in, locked)
+			wanted, more = a.wantedPlugins(ctx, f, t, in, locked)
 			diags = append(diags, more...)
 		}
 	}
 	screen.diagnostics(diags, t.Sources)
 	if diags.HasErrors() {
-		return exitError{exitFailure}
+		return nil, nil, exitError{exitFailure}
 	}
-	return a.installWanted(work, f, screen, wanted, locked, platforms, all)
+	return wanted, locked, nil
+}
+
+// hclOnly refuses a template that cannot require plugins, when nothing else is wrong with it.
+func hclOnly(t *template.Template, wrong diag.List) diag.List {
+	if t.Legacy == nil || wrong.HasErrors() {
+		return nil
+	}
+	return diag.Errorf("A legacy JSON template requires no plugins", "It uses what is installed. Install plugins with \"ingot plugins install\", or write the template anew with \"ingot hcl2_upgrade\".")
 }
 
 // wantedPlugins lists what the template and its modules require, with what becomes

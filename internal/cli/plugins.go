@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/addr"
-	"ingot/internal/diag"
 	"ingot/internal/plan"
 	"ingot/internal/plugin/install"
 	"ingot/internal/plugin/store"
@@ -200,9 +199,7 @@ func (a *app) pluginsRequired(ctx context.Context, f templateFlags, path string)
 	if err != nil {
 		return err
 	}
-	if t.Legacy != nil && !diags.HasErrors() {
-		diags = append(diags, diag.Errorf("A legacy JSON template requires no plugins", "It uses what is installed.")...)
-	}
+	diags = append(diags, hclOnly(t, diags)...)
 	templates, more := plan.Templates(work, t, in)
 	diags = append(diags, more...)
 	screen.diagnostics(diags, t.Sources)

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"ingot/internal/diag"
 	"ingot/internal/plugin/install"
 	"ingot/internal/plugin/lock"
 	"ingot/internal/plugin/resolve"
@@ -35,22 +34,9 @@ func (a *app) pluginsVendor(ctx context.Context, f pluginsVendorFlags, target, p
 	defer func() { err = errors.Join(err, screen.close()) }()
 	work, stop := interruptible(ctx)
 	defer stop()
-	t, inputs, diags, err := a.load(work, f.templateFlags, path, screen.secrets.Add)
+	wanted, locked, err := a.requirements(work, f.templateFlags, path, screen)
 	if err != nil {
 		return err
-	}
-	if t.Legacy != nil && !diags.HasErrors() {
-		diags = append(diags, diag.Errorf("A legacy JSON template requires no plugins", "It uses what is installed.")...)
-	}
-	var wanted []wantedPlugin
-	locked, more := lockOf(t)
-	if diags = append(diags, more...); !diags.HasErrors() {
-		wanted, more = a.wantedPlugins(work, f.templateFlags, t, inputs, locked)
-		diags = append(diags, more...)
-	}
-	screen.diagnostics(diags, t.Sources)
-	if diags.HasErrors() {
-		return exitError{exitFailure}
 	}
 	in, done, err := a.installer(f.installerFlags, nil, a.reportTo())
 	if err != nil {
