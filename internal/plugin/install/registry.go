@@ -136,7 +136,12 @@ func (r *registry) small(ctx context.Context, repo name.Repository, l v1.Descrip
 		return nil, err
 	}
 	defer from.Close()
-	return io.ReadAll(from)
+	// A registry may send more than its manifest says.
+	text, err := io.ReadAll(io.LimitReader(from, maxList+1))
+	if err == nil && len(text) > maxList {
+		err = fmt.Errorf("%s has more than %d bytes, which no such file has", l.Annotations[titleAnnotation], maxList)
+	}
+	return text, err
 }
 
 func (r *registry) blob(ctx context.Context, repo name.Repository, l v1.Descriptor) (io.ReadCloser, error) {
@@ -162,7 +167,7 @@ func (r *registry) download(ctx context.Context, repo name.Repository, l v1.Desc
 			return err
 		}
 		defer from.Close()
-		return writeProgram(ctx, from, path, l.Size)
+		return writeProgram(ctx, from, path, min(l.Size, maxProgram))
 	})
 	if err == nil {
 		err = checkZip(ctx, path, l.Digest.Hex)

@@ -307,7 +307,15 @@ func TestServedProvisionerIsCancelled(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(200*time.Millisecond, cancel)
+	go func() {
+		defer cancel()
+		for t.Context().Err() == nil { // until the step's run has begun
+			if runs, err := s.runs.List(t.Context()); err != nil || len(runs) > 0 {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
 	_, err := s.provision(t, ctx, nil, machine(t))
 	if !packerwire.IsRemote(err) || !strings.Contains(err.Error(), "cancelled by the other side") {
 		t.Errorf("got %v", err)

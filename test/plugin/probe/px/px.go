@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"probe/mp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -258,43 +257,4 @@ func U32(v any) uint32 {
 		return uint32(v)
 	}
 	return 0
-}
-
-// UiHandler is a trivial terminal Ui; handles TrackProgress too.
-func UiHandler(prefix string) Handler {
-	var mu sync.Mutex
-	bars := map[string]int64{}
-	var n int
-	return func(m string, a any) (any, error) {
-		i := strings.LastIndex(m, ".")
-		svc, meth := m[:i], m[i+1:]
-		if svc != "Ui" && strings.HasPrefix(svc, "Ui") {
-			id := svc[2:]
-			mu.Lock()
-			defer mu.Unlock()
-			switch meth {
-			case "Add":
-				bars[id] += int64(U32(a))
-			case "Close":
-				fmt.Printf("%sprogress %s closed at %d bytes\n", prefix, id, bars[id])
-			}
-			return nil, nil
-		}
-		switch meth {
-		case "Say", "Message", "Error":
-			fmt.Printf("%s%s: %s\n", prefix, meth, a)
-			return nil, nil
-		case "Machine":
-			fmt.Printf("%smachine: %s\n", prefix, mp.Str(a))
-			return nil, nil
-		case "Ask":
-			return "", errors.New("no tty")
-		case "NewTrackProgress":
-			mu.Lock()
-			defer mu.Unlock()
-			n++
-			return fmt.Sprintf("%v-%06d", a.(mp.Map).Get("Src"), n), nil
-		}
-		return nil, fmt.Errorf("rpc: can't find method %s", m)
-	}
 }
