@@ -25,7 +25,6 @@ import (
 // vendor' makes, or with the files of releases. They lie in the folder of the
 // plugin's address, those of releases also in the folder itself.
 type folder struct {
-	in  *Installer
 	dir string
 	// shown is what it is called; empty is dir.
 	shown string
@@ -224,7 +223,7 @@ func (a *archive) release(ctx context.Context, p addr.Plugin, v *version.Version
 // open unpacks what the archive has of a plugin, once.
 func (a *archive) open(ctx context.Context, p addr.Plugin) (*folder, error) {
 	dir := filepath.Join(a.in.Run.WorkDir, "archive-"+hash(a.path, p.String()))
-	f := &folder{in: a.in, dir: dir, shown: a.path}
+	f := &folder{dir: dir, shown: a.path}
 	if _, err := os.Stat(dir); err == nil {
 		return f, nil
 	}

@@ -137,7 +137,7 @@ func (in *Installer) origin(place string) (origin, error) {
 	case err != nil:
 		return nil, err
 	case info.IsDir():
-		return &folder{in: in, dir: place}, nil
+		return &folder{dir: place}, nil
 	case isArchive(place):
 		return &archive{in: in, path: place}, nil
 	}

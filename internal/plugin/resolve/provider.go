@@ -224,10 +224,7 @@ func (p *Provider) Explain(kind, name string, at hcl.Range) (diag.List, bool) {
 		case d.provider == nil:
 			return diag.In(at, "Plugin cannot be used", "The %s %q is part of the plugin %s, which is installed and cannot be used.%s", kind, name, d.name, explainRefused(d.refused)), true
 		default:
-			names := namesOf(d.provider.Manifest(), kind)
-			for i, n := range names {
-				names[i] = outer(n, d.name)
-			}
+			names := outerNames(d.provider, kind, d.name)
 			return diag.In(at, "Unknown "+kind, "The plugin %s has no %s %q.%s", d.name, kind, name, diag.Suggest(name, kind+"s", names)), true
 		}
 	}

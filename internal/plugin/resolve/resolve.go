@@ -264,17 +264,7 @@ func (e *entry) choose(r *Resolver, used []template.ComponentType) (Choice, diag
 	return c, diag.In(e.required.Range, "Missing plugins", "%s", e.missing(r, refused))
 }
 
-func has(m component.Manifest, kind, typ string) bool {
-	switch kind {
-	case "builder":
-		return slices.Contains(m.Builders, typ)
-	case "provisioner":
-		return slices.Contains(m.Provisioners, typ)
-	case "post-processor":
-		return slices.Contains(m.PostProcessors, typ)
-	}
-	return slices.Contains(m.DataSources, typ)
-}
+func has(m component.Manifest, kind, typ string) bool { return slices.Contains(namesOf(m, kind), typ) }
 
 func (e *entry) want(r *Resolver) store.Want {
 	w := store.Want{Source: e.required.Address, Constraints: e.required.Version, ReleasesOnly: r.in.ReleasesOnly, Approve: r.approve(e.locked)}
@@ -383,10 +373,7 @@ func (e *entry) explain(r *Resolver, kind, name string, at hcl.Range) (diag.List
 	case e.wrong != nil:
 		return diag.In(at, "Plugin cannot be used", "The %s %q is part of the plugin %s which cannot be used. %s", kind, name, required, upperFirst(e.wrong.Error())), true
 	case e.found != nil:
-		names := namesOf(e.provider.Manifest(), kind)
-		for i, n := range names {
-			names[i] = outer(n, e.accessor)
-		}
+		names := outerNames(e.provider, kind, e.accessor)
 		return diag.In(at, "Unknown "+kind, "The plugin %s has no %s %q in version %s.%s", required, kind, name, e.found.Binary.Version, diag.Suggest(name, kind+"s", names)), true
 	case r.in.Store == nil:
 		return diag.In(at, "Missing plugins", "The %s %q is part of the plugin %s which cannot be used: %s.", kind, name, required, r.in.NoStore), true
@@ -404,13 +391,22 @@ func upperFirst(text string) string {
 func namesOf(m component.Manifest, kind string) []string {
 	switch kind {
 	case "builder":
-		return slices.Clone(m.Builders)
+		return m.Builders
 	case "provisioner":
-		return slices.Clone(m.Provisioners)
+		return m.Provisioners
 	case "post-processor":
-		return slices.Clone(m.PostProcessors)
+		return m.PostProcessors
 	}
-	return slices.Clone(m.DataSources)
+	return m.DataSources
+}
+
+// outerNames are the types by which templates know the components of a plugin.
+func outerNames(p component.Provider, kind, accessor string) []string {
+	var out []string
+	for _, name := range namesOf(p.Manifest(), kind) {
+		out = append(out, outer(name, accessor))
+	}
+	return out
 }
 
 // outer is the type by which templates know a component of a plugin.
