@@ -60,6 +60,17 @@ build {
 }
 `
 
+// buildOf is a template with a builder of the probe and these steps.
+func buildOf(steps string) string {
+	return `
+source "probe-b" "one" {
+  greeting = "x"
+}
+build {
+  sources = ["source.probe-b.one"]` + steps + `}
+`
+}
+
 // TestProbe runs a build of which every part but two steps is a plugin's, in all modes of
 // the protocol.
 func TestProbe(t *testing.T) {
@@ -212,12 +223,7 @@ func TestWarm(t *testing.T) {
 func TestFailedStep(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := newRig(t, probe(t), nil)
-	res := r.build(t.Context(), `
-source "probe-b" "one" {
-  greeting = "x"
-}
-build {
-  sources = ["source.probe-b.one"]
+	res := r.build(t.Context(), buildOf(`
   provisioner "probe" {
     cmd = "echo before; exit 3"
     max_retries = 1
@@ -225,8 +231,7 @@ build {
   error-cleanup-provisioner "probe" {
     cmd = "echo cleaning"
   }
-}
-`)
+`))
 	err := res.Builds[0].Err
 	if err == nil || !strings.Contains(err.Error(), "failed 2 times") || !strings.Contains(err.Error(), "exit status: 3") {
 		t.Errorf("error %v", err)
@@ -256,17 +261,11 @@ func TestInterrupt(t *testing.T) {
 		}
 		cancel(errors.New("interrupted by the test"))
 	}()
-	res := r.build(ctx, `
-source "probe-b" "one" {
-  greeting = "x"
-}
-build {
-  sources = ["source.probe-b.one"]
+	res := r.build(ctx, buildOf(`
   provisioner "shell" {
     inline = ["touch '`+started+`'", "sleep 300"]
   }
-}
-`)
+`))
 	err := res.Builds[0].Err
 	if err == nil || !strings.Contains(err.Error(), "interrupted by the test") {
 		t.Errorf("error %v", err)
@@ -283,17 +282,11 @@ func TestAbort(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	r := newRig(t, probe(t), nil)
 	r.change = func(o *engine.Options) { o.OnError = engine.Abort }
-	res := r.build(t.Context(), `
-source "probe-b" "one" {
-  greeting = "x"
-}
-build {
-  sources = ["source.probe-b.one"]
+	res := r.build(t.Context(), buildOf(`
   provisioner "probe" {
     cmd = "exit 3"
   }
-}
-`)
+`))
 	if res.Failed() != 1 {
 		t.Error("the build did not fail")
 	}

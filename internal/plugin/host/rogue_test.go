@@ -289,17 +289,11 @@ func TestCleanEnvironment(t *testing.T) {
 	t.Setenv("SOME_CREDENTIAL", "secret")
 	r := newRig(t, probe(t), func(p *host.Plugin) { p.CleanEnv, p.KeepEnv = true, []string{"ROGUE_KEPT"} })
 	t.Setenv("ROGUE_KEPT", "kept")
-	res := r.build(t.Context(), `
-source "probe-b" "b" {
-  greeting = "x"
-}
-build {
-  sources = ["source.probe-b.b"]
+	res := r.build(t.Context(), buildOf(`
   provisioner "shell" {
     inline = ["echo [$SOME_CREDENTIAL] [$ROGUE_KEPT]"]
   }
-}
-`)
+`))
 	if res.Failed() > 0 {
 		t.Fatal(res.Builds[0].Err)
 	}
@@ -313,17 +307,11 @@ func TestLimits(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", t.TempDir())
 	r := newRig(t, probe(t), func(p *host.Plugin) { p.Limits = process.Limits{Memory: 1 << 30, OpenFiles: 123} })
-	res := r.build(t.Context(), `
-source "probe-b" "b" {
-  greeting = "x"
-}
-build {
-  sources = ["source.probe-b.b"]
+	res := r.build(t.Context(), buildOf(`
   provisioner "shell" {
     inline = ["ulimit -n; ulimit -d"]
   }
-}
-`)
+`))
 	if res.Failed() > 0 {
 		t.Fatal(res.Builds[0].Err)
 	}
