@@ -231,8 +231,8 @@ func (x *running) stop(ctx context.Context) error {
 }
 
 // hookPatience is how long a builder that is told to cancel may take to cancel what it
-// waits for.
-const hookPatience = 2 * time.Second
+// waits for, which is all that it has to do for it.
+const hookPatience = 5 * time.Second
 
 // awaitHookCancel waits for what a builder does first when it is told to cancel: it cancels
 // its call for provisioning. One that does not is answered all the same.

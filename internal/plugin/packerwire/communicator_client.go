@@ -1,6 +1,7 @@
 package packerwire
 
 import (
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -72,21 +73,16 @@ func (m *communicator) begin(ctx context.Context) (context.Context, context.Canc
 		}
 	}
 	both, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(m.ctx, func() { cancel(errCommunicatorClosed) })
-	watch := make(chan struct{})
-	go func() {
+	go func() { // ends with both
 		select {
+		case <-both.Done():
+			return
+		case <-m.ctx.Done():
 		case <-m.caller.Done():
-			cancel(fmt.Errorf("%w: %w", component.ErrDisconnected, ErrEnded))
-		case <-watch:
 		}
+		cancel(cmp.Or(context.Cause(m.ctx), ErrEnded)) // Close ends the caller, too
 	}()
-	var once sync.Once
-	return both, func(cause error) {
-		once.Do(func() { close(watch) })
-		unhook()
-		cancel(cause)
-	}, nil
+	return both, cancel, nil
 }
 
 // lost says so of an error when it is about a connection or a stream that has ended.
