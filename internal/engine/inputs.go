@@ -5,10 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -104,47 +105,56 @@ func (in *inputs) file(path string) (stepcache.Part, error) {
 	if err != nil {
 		return stepcache.Part{}, err
 	}
-	digest := sha256.New()
-	if !info.IsDir() {
-		err := describeFile(digest, path, info)
-		return sumPart("file "+filepath.ToSlash(path), digest), err
+	name := "file "
+	if info.IsDir() {
+		name = "folder "
 	}
-	err = filepath.WalkDir(path, func(at string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = context.Cause(in.ctx)
-		}
-		if err != nil {
-			return err
-		}
-		info, err := os.Stat(at)
-		if err != nil {
-			info, err = d.Info() // a link to nowhere
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(digest, "%q ", at)
-		return describeFile(digest, at, info)
-	})
-	return sumPart("folder "+filepath.ToSlash(path), digest), err
+	h := sha256.New()
+	err = in.digest(h, path, info, nil)
+	return stepcache.Part{Name: name + filepath.ToSlash(path), Digest: "sha256:" + hex.EncodeToString(h.Sum(nil))}, err
 }
 
-func sumPart(name string, digest hash.Hash) stepcache.Part {
-	return stepcache.Part{Name: name, Digest: "sha256:" + hex.EncodeToString(digest.Sum(nil))}
-}
-
-// describeFile writes what counts of a file to a digest.
-func describeFile(digest hash.Hash, path string, info fs.FileInfo) error {
+// digest writes a line for what is at path, and for a folder one for each thing below
+// it. Links are followed, but not to a folder that they are in; above are these.
+func (in *inputs) digest(h io.Writer, path string, info fs.FileInfo, above []fs.FileInfo) error {
+	if err := context.Cause(in.ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(h, "%q %s", path, info.Mode())
 	switch {
+	case info.IsDir():
+		fmt.Fprintln(h)
+		return in.folder(h, path, append(above[:len(above):len(above)], info))
 	case !info.Mode().IsRegular():
-		fmt.Fprintf(digest, "%s\n", info.Mode())
+		fmt.Fprintln(h)
 		return nil
 	case info.Size() > readWhole:
-		fmt.Fprintf(digest, "%s %d %d\n", info.Mode(), info.Size(), info.ModTime().UnixNano())
+		fmt.Fprintf(h, " %d %d\n", info.Size(), info.ModTime().UnixNano())
 		return nil
 	}
 	data, err := os.ReadFile(path)
-	fmt.Fprintf(digest, "%s of %d bytes:", info.Mode(), len(data))
-	digest.Write(data)
+	fmt.Fprintf(h, " %x\n", sha256.Sum256(data))
 	return err
+}
+
+func (in *inputs) folder(h io.Writer, path string, above []fs.FileInfo) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		at := filepath.Join(path, e.Name())
+		info, err := os.Stat(at)
+		leadsBack := err == nil && slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) })
+		if err != nil || leadsBack {
+			info, err = e.Info() // of the link itself
+		}
+		if err == nil {
+			err = in.digest(h, at, info, above)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
