@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"ingot/internal/engine"
+	"ingot/internal/history"
 	"ingot/internal/outcome"
 	"ingot/internal/stepcache"
 )
@@ -23,33 +24,42 @@ func (a *app) ifChanged(f buildFlags, d dirs) (*engine.IfChanged, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := sync.OnceValues(func() (map[string]*outcome.Outcome, error) { return a.lastOutcomes(d, dir) })
-	return &engine.IfChanged{Secret: secret, Last: func(build string) (*outcome.Outcome, error) {
-		last, err := all()
-		return last[build], err
-	}}, nil
-}
-
-// lastOutcomes are the newest outcomes of the builds that were run in a folder and
-// can be compared.
-func (a *app) lastOutcomes(d dirs, dir string) (map[string]*outcome.Outcome, error) {
 	store := historyStore(d)
 	runs, err := store.Runs()
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]*outcome.Outcome{}
-	for _, id := range runs {
-		found, err := outcome.Read(store.OutcomesPath(id))
+	last := &lastOutcomes{store: store, dir: dir, unread: runs, found: map[string]*outcome.Outcome{}}
+	return &engine.IfChanged{Secret: secret, Last: last.of}, nil
+}
+
+// lastOutcomes are the newest outcomes of the builds that were run in a folder and
+// can be compared. Runs are read, the newest first, as far back as is asked for.
+type lastOutcomes struct {
+	store history.Store
+	dir   string
+
+	mu     sync.Mutex
+	unread []string                    // guarded by mu, as is found
+	found  map[string]*outcome.Outcome // by build
+}
+
+// of is the newest outcome of a build, nil when there is none.
+func (l *lastOutcomes) of(build string) (*outcome.Outcome, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.found[build] == nil && len(l.unread) > 0 {
+		made, err := outcome.Read(l.store.OutcomesPath(l.unread[0]))
 		if err != nil {
 			return nil, err
 		}
-		for _, o := range found {
-			usable := o.Dir == dir && o.Inputs != nil && o.Ended != nil && o.Ended.Failure == ""
-			if usable && out[o.Build] == nil {
-				out[o.Build] = o
+		l.unread = l.unread[1:]
+		for _, o := range made {
+			usable := o.Dir == l.dir && o.Inputs != nil && o.Ended != nil && o.Ended.Failure == ""
+			if usable && l.found[o.Build] == nil {
+				l.found[o.Build] = o
 			}
 		}
 	}
-	return out, nil
+	return l.found[build], nil
 }
