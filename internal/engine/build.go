@@ -110,11 +110,6 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, i
 	events := r.sink(component.Origin{Build: p.Addr})
 	b := &build{run: r, plan: p, book: r.o.Ledger.Book(p.Addr.String(), events), facts: r.facts(), inputs: inputs}
 	defer func() {
-		if p := recover(); p != nil {
-			// A panic in one component must not leave another build's
-			// machines running.
-			res.Err = finalError{errors.Join(fmt.Errorf("internal error: %v\n%s", p, debug.Stack()), b.release())}
-		}
 		if b.leave && res.Err != nil {
 			res.Err = finalError{res.Err}
 		}
@@ -126,43 +121,51 @@ func (r *run) attemptBuild(ctx context.Context, p *plan.Build, made plan.Made, i
 			res.Err = errors.Join(res.Err, err)
 		}
 	}()
+	defer b.survive(&res)
+	b.work(ctx, made, dir, events, &res)
+	b.rememberEnd(res)
+	return res
+}
+
+// survive makes a failure of a panic: one in one component must not leave another
+// build's machines running.
+func (b *build) survive(res *BuildResult) {
+	if p := recover(); p != nil {
+		res.Err = finalError{errors.Join(fmt.Errorf("internal error: %v\n%s", p, debug.Stack()), b.release())}
+	}
+}
+
+// work makes the artifact, tests it and runs the post-processors. The result is that
+// of a failure as well when one of them panics.
+func (b *build) work(ctx context.Context, made plan.Made, dir string, events component.Sink, res *BuildResult) {
+	defer b.survive(res)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		res.Err = fmt.Errorf("working directory of the build: %w", err)
-		return res
+		return
 	}
 	b.rt = b.makeRun(events, dir)
 	if res.Err = b.bind(ctx, made); res.Err != nil {
-		return res
+		return
 	}
-
 	artifact, err := b.artifact(ctx)
-	if relErr := b.release(); relErr != nil {
-		err = errors.Join(err, relErr)
+	res.Artifacts, res.Err = compact(artifact), errors.Join(err, b.release())
+	if res.Err != nil {
+		return
 	}
-	defer func() { b.rememberEnd(res) }()
-	if err != nil {
-		res.Err = err
-		if artifact != nil {
-			res.Artifacts = []*component.Artifact{artifact}
-		}
-		return res
-	}
-	if err := b.test(ctx, artifact, dir); err != nil {
-		res.Err, res.Artifacts = err, compact(artifact)
+	if res.Err = b.test(ctx, artifact, dir); res.Err != nil {
 		if b.made {
 			b.rt.Say("The artifact is kept, and nothing was done with it: " + artifact.Summary +
 				". To test it again, and then run the post-processors: ingot post-process " + b.o.RunID)
 		}
-		return res
+		return
 	}
 	res.Artifacts, res.Err = b.postProcess(ctx, artifact)
 	if res.Err != nil && b.made && slices.Contains(res.Artifacts, artifact) {
 		b.rt.Say("What the builder made is kept. To run only the post-processors again: ingot post-process " + b.o.RunID)
 	}
-	if relErr := b.release(); relErr != nil {
-		res.Err = errors.Join(res.Err, relErr)
+	if err := b.release(); err != nil {
+		res.Err = errors.Join(res.Err, err)
 	}
-	return res
 }
 
 // artifact is what the builder makes, or what it has made in an earlier run.
@@ -430,7 +433,6 @@ func (b *build) release() error {
 	return nil
 }
 
-// warn emits the warnings among findings.
 // refuse says what is wrong with a configuration and returns it as an error;
 // nil when nothing is.
 func (b *build) refuse(r component.Run, l diag.List) error {
@@ -444,6 +446,7 @@ func (b *build) refuse(r component.Run, l diag.List) error {
 	return retry.As(retry.User, l.Err())
 }
 
+// warn emits the warnings among findings.
 func warn(r component.Run, l diag.List) {
 	for _, d := range l.Warnings() {
 		r.Emit(component.Warning{Summary: d.Summary, Detail: d.Detail})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"ingot/internal/diag"
 	"ingot/internal/engine"
 	"ingot/internal/journal"
+	"ingot/internal/outcome"
 	"ingot/internal/plan"
 )
 
@@ -405,6 +407,30 @@ func TestPanicInOneBuildReleasesAndSparesTheOthers(t *testing.T) {
 	}
 	if s.exists() != "image" {
 		t.Errorf("exists %s", s.exists())
+	}
+}
+
+// Ensure that a build whose post-processor panics is remembered as one that has
+// failed, with the artifact that there is.
+func TestPanicInPostProcessorIsRemembered(t *testing.T) {
+	s := newStage()
+	b := s.build()
+	b.Chains = []plan.Chain{{post(nil, func(context.Context, component.Run, *component.Artifact) (*component.Artifact, component.InputUse, error) {
+		panic("boom")
+	})}}
+	path := filepath.Join(t.TempDir(), "outcomes")
+	book := outcome.NewBook(path, func(text string) string { return text })
+	defer book.Close()
+	res := s.run(t, context.Background(), func(o *engine.Options) { o.Outcomes = book }, b)
+	if len(res.Builds[0].Artifacts) != 1 || !strings.Contains(res.Builds[0].Err.Error(), "boom") {
+		t.Errorf("result %+v", res.Builds[0])
+	}
+	made, err := outcome.Read(path)
+	if err != nil || len(made) != 1 || made[0].Ended == nil {
+		t.Fatalf("remembered %+v, %v", made, err)
+	}
+	if end := made[0].Ended; !strings.Contains(end.Failure, "boom") || len(end.Artifacts) != 1 {
+		t.Errorf("remembered as %+v", end)
 	}
 }
 
