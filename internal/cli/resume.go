@@ -400,7 +400,7 @@ func comparison(before, now []history.Input, withoutPost bool) string {
 		}
 		return out
 	}
-	changed := stepcache.Compare(parts(before), parts(now))
+	changed := stepcache.Changes(parts(before), parts(now))
 	const most = 3
 	if n := len(changed); n > most {
 		changed = append(changed[:most:most], fmt.Sprintf("and %d more", n-most))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -576,24 +575,5 @@ func (b *build) noteTransport(comm component.Communicator, ep component.Endpoint
 			}
 		}
 	}
-	b.rt.Template.Build = factStrings(b.facts)
-}
-
-// factStrings is the facts as template actions print them.
-func factStrings(facts map[string]cty.Value) map[string]string {
-	out := make(map[string]string, len(facts))
-	for name, v := range facts {
-		if v.IsNull() || !v.IsKnown() {
-			continue
-		}
-		switch v.Type() {
-		case cty.String:
-			out[name] = v.AsString()
-		case cty.Number:
-			out[name] = v.AsBigFloat().Text('f', -1)
-		case cty.Bool:
-			out[name] = strconv.FormatBool(v.True())
-		}
-	}
-	return out
+	b.rt.Template.Build = plan.FactTexts(b.facts)
 }

@@ -121,8 +121,6 @@ type BuildResult struct {
 	Artifacts []*component.Artifact
 	Err       error
 	Duration  time.Duration
-	// Earlier is the run that has made the artifacts when it was not this one.
-	Earlier string
 	// Saved says from where the build can be taken up, when it was begun and
 	// has failed.
 	Saved Saved

@@ -110,7 +110,7 @@ func (b *build) runPostStep(ctx context.Context, step *plan.PostStep, in *compon
 	if _, ok := facts["ID"]; !ok {
 		facts["ID"] = cty.StringVal(in.ID)
 	}
-	rt.Template.Build = factStrings(facts)
+	rt.Template.Build = plan.FactTexts(facts)
 	var (
 		out *component.Artifact
 		use component.InputUse

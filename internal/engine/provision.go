@@ -182,7 +182,7 @@ func (b *build) attempt(ctx context.Context, step *plan.Step, comm component.Com
 	}
 	action, diags := step.Bind(ctx, b.facts)
 	if err := b.refuse(rt, diags); err != nil {
-		return retry.As(retry.User, err)
+		return err
 	}
 	err := action.Apply(ctx, component.Target{
 		Run: rt, Comm: comm, HTTPAddr: b.rt.Template.Build["PackerHTTPAddr"], Facts: maps.Clone(b.facts),

@@ -120,7 +120,7 @@ func (s *schedule) takeUp() {
 		if !ok {
 			continue
 		}
-		s.results[i] = BuildResult{Addr: b.Addr, Artifacts: done.Artifacts, Earlier: done.Run}
+		s.results[i] = BuildResult{Addr: b.Addr, Artifacts: done.Artifacts}
 		s.sink(component.Origin{Build: b.Addr}).Emit(component.BuildEnded{Artifacts: done.Artifacts, Earlier: done.Run})
 		s.end(i)
 	}

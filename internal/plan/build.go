@@ -163,13 +163,14 @@ func (b *binder) view(s *step, facts map[string]cty.Value) *lang.View {
 	}
 	v.Build = &lang.BuildData{Block: b.block.name, Names: b.facts, AnyName: b.anyFact, Facts: facts}
 	if facts != nil {
-		v.Template.Build = factTexts(facts)
+		v.Template.Build = FactTexts(facts)
 	}
 	return v
 }
 
-// factTexts is facts as template actions print them.
-func factTexts(facts map[string]cty.Value) map[string]string {
+// FactTexts are facts as template actions print them; those that are not known, or are
+// no single value, are left out.
+func FactTexts(facts map[string]cty.Value) map[string]string {
 	out := make(map[string]string, len(facts))
 	for name, val := range facts {
 		val, _ = val.Unmark()

@@ -55,12 +55,6 @@ func Changes(before, now []Part) []string {
 // saving it was not worth the time, or it was removed.
 const NotSaved = "its result was not saved, or was removed from the cache"
 
-// Compare lists what is different in the parts of two things, as clauses: "file a.sh
-// changed".
-func Compare(before, now []Part) []string {
-	return changes(Link{Parts: before}, Link{Parts: now})
-}
-
 // Explain says why nothing is stored for the last link of a chain, as a clause,
 // by comparing it with the entries that there are for the same build.
 func Explain(c Chain, build string, entries []Entry) string {
