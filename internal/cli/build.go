@@ -94,7 +94,7 @@ The exit code is 0 when all builds have succeeded, else 1. With
 			}
 			return oneTemplate(cmd, args)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.buildOrResume(cmd, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.buildOrResume(cmd, &f, args) },
 	}
 	f.add(c)
 	c.Flags().StringVar(&f.resume, "resume", "", "go on with a `run` that failed or was killed: an id of 'ingot runs list', its first characters, or last")

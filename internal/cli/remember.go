@@ -103,12 +103,12 @@ func (f buildFlags) lasting() []string {
 	for _, x := range []struct {
 		name   string
 		values []string
-	}{{"only", f.only}, {"except", f.except}, {"var-file", f.varFiles}} {
+	}{{"only", f.only}, {"except", f.except}, {"var-file", f.varFiles}, {"prefer-plugin", f.preferPlugins}, {"cache-from", f.cache.from}} {
 		for _, v := range x.values {
 			out = append(out, "-"+x.name+"="+v)
 		}
 	}
-	out = append(out, setFlags([]boolFlag{{"force", f.force}, {"fail-fast", f.failFast}, {"cache-all", f.cache.all}})...)
+	out = append(out, setFlags([]boolFlag{{"force", f.force}, {"fail-fast", f.failFast}, {"cache-all", f.cache.all}, {"ignore-prerelease-plugins", f.skipPrerelease}})...)
 	if f.configType != "" {
 		out = append(out, "-config-type="+f.configType)
 	}

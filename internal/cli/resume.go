@@ -34,24 +34,25 @@ the template still leads to. The flags are those of 'ingot build'.`,
 		ValidArgsFunction: a.completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.resume = args[0]
-			return a.buildOrResume(cmd, f, nil)
+			return a.buildOrResume(cmd, &f, nil)
 		},
 	}
 	f.add(c)
 	return c
 }
 
-// buildOrResume builds a template, or takes up a run.
-func (a *app) buildOrResume(cmd *cobra.Command, f buildFlags, args []string) error {
+// buildOrResume builds a template, or takes up a run. f is what the flags of the command
+// are bound to.
+func (a *app) buildOrResume(cmd *cobra.Command, f *buildFlags, args []string) error {
 	f.retrySet = cmd.Flags().Changed("retry")
 	if f.resume == "" {
-		return a.build(cmd.Context(), f, args[0])
+		return a.build(cmd.Context(), *f, args[0])
 	}
-	template, err := a.takeUp(cmd, &f, args)
+	template, err := a.takeUp(cmd, f, args)
 	if err != nil {
 		return err
 	}
-	return a.build(cmd.Context(), f, template)
+	return a.build(cmd.Context(), *f, template)
 }
 
 // takeUp finds the run that -resume names, gives the flags what it was given, and
@@ -71,7 +72,7 @@ func (a *app) takeUp(cmd *cobra.Command, f *buildFlags, args []string) (string, 
 		return "", err
 	}
 	// What is given now starts from the folder that the user is in.
-	for _, path := range append(pointers(f.varFiles), &f.report) {
+	for _, path := range slices.Concat(pointers(f.varFiles), pointers(f.cache.from), []*string{&f.report, &f.junit}) {
 		if err := makeAbsolute(path); err != nil {
 			return "", err
 		}
