@@ -12,7 +12,7 @@ import (
 	"ingot/internal/failpoint"
 	"ingot/internal/journal"
 	"ingot/internal/plugin/host"
-	"ingot/internal/reap"
+	"ingot/internal/procid"
 	"ingot/internal/retry"
 	"ingot/internal/watchdog"
 )
@@ -35,7 +35,7 @@ func (a *app) watchRun(d dirs, run string, no bool, warn func(string)) *watchdog
 		// Whoever ends the processes that hold its token must not end what
 		// cleans up after one of them; and a crash that a test asks for is
 		// that of the run.
-		w, err = watchdog.Start(program, []string{d.State, run}, a.environ, []string{reap.TokenVariable, failpoint.Variable, failpoint.CountVariable})
+		w, err = watchdog.Start(program, []string{d.State, run}, a.environ, []string{procid.TokenVariable, failpoint.Variable, failpoint.CountVariable})
 		if err == nil {
 			return w
 		}

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/addr"
 	"ingot/internal/component"
+	"ingot/internal/procid"
 	"ingot/internal/ui"
 )
 
@@ -155,13 +156,10 @@ type Resource struct {
 	Err  error
 }
 
-// programKind is the kind of a process on this machine.
-const programKind = "os.process"
-
 // IsEndedProgram reports whether it is a process on this machine that has ended:
 // there is one for each local script, and nothing left of it.
 func (r *Resource) IsEndedProgram() bool {
-	return r.Kind == programKind && (r.Fate == Kept || r.Fate == Released)
+	return r.Kind == procid.Kind && (r.Fate == Kept || r.Fate == Released)
 }
 
 // Label is the name of the phase, and of the test that it is.

@@ -14,22 +14,7 @@ import (
 	"sync"
 
 	"ingot/internal/component"
-)
-
-// Kind is the resource kind of a process. Resource.ID is its process id; the
-// environment variable TokenVariable of the process and of all that it starts
-// holds the token.
-const Kind = "os.process"
-
-// TokenVariable is the environment variable that marks our processes.
-const TokenVariable = "INGOT_TOKEN"
-
-// Attributes of a resource, filled in once the process runs. StartAttr is the
-// start time in clock ticks since boot, absent where the system does not tell.
-const (
-	PIDAttr   = "pid"
-	StartAttr = "start_time"
-	BootAttr  = "boot_id"
+	"ingot/internal/procid"
 )
 
 // Acquire starts cmd as a resource of the journal, in a session of its own: a
@@ -42,20 +27,16 @@ func Acquire(ctx context.Context, r component.Run, cmd *exec.Cmd) (component.Lea
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	want := component.Resource{Kind: Kind, Attrs: map[string]string{}}
+	want := component.Resource{Kind: procid.Kind, Attrs: map[string]string{}}
 	lease, err := r.Journal.Acquire(ctx, want, func(_ context.Context, res component.Resource) (string, error) {
-		cmd.Env = append(cmd.Env, TokenVariable+"="+res.Token)
+		cmd.Env = append(cmd.Env, procid.TokenVariable+"="+res.Token)
 		if err := cmd.Start(); err != nil {
 			return "", err
 		}
-		id := strconv.Itoa(cmd.Process.Pid)
-		if res.Attrs != nil {
-			res.Attrs[PIDAttr] = id
-			if start := startTime(cmd.Process.Pid); start != "" {
-				res.Attrs[StartAttr], res.Attrs[BootAttr] = start, bootID()
-			}
+		if _, start := procid.Stat(cmd.Process.Pid); start != "" {
+			res.Attrs[procid.StartAttr], res.Attrs[procid.BootAttr] = start, procid.Boot()
 		}
-		return id, nil
+		return strconv.Itoa(cmd.Process.Pid), nil
 	})
 	if err != nil {
 		if cmd.Process != nil {

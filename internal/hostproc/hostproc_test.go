@@ -12,12 +12,13 @@ import (
 
 	"ingot/internal/component/componenttest"
 	"ingot/internal/hostproc"
+	"ingot/internal/procid"
 )
 
 func TestRun(t *testing.T) {
 	r, j, _ := componenttest.NewRun(t)
 	var out strings.Builder
-	cmd := exec.Command("/bin/sh", "-c", "echo $"+hostproc.TokenVariable)
+	cmd := exec.Command("/bin/sh", "-c", "echo $"+procid.TokenVariable)
 	cmd.Stdout = &out
 	if err := hostproc.Run(context.Background(), r, cmd); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,10 @@ import (
 // do for ending it, but then a script that reads from the terminal would be
 // stopped and wait for ever; in a session without a terminal the read fails.
 func ownGroup(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setsid = true
 }
 
 // EndGroup asks the process and all its descendants in its group to end, or

@@ -3,10 +3,14 @@ package journal
 import (
 	"os"
 	"time"
+
+	"ingot/internal/procid"
 )
 
 // ThisProcess describes the calling process for a new journal.
 func ThisProcess(id string, started time.Time) RunInfo {
 	host, _ := os.Hostname()
-	return RunInfo{ID: id, PID: os.Getpid(), ProcessStart: processStart("self"), BootID: bootID(), Host: host, Started: started}
+	pid := os.Getpid()
+	_, start := procid.Stat(pid)
+	return RunInfo{ID: id, PID: pid, ProcessStart: start, BootID: procid.Boot(), Host: host, Started: started}
 }

@@ -19,7 +19,7 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/gotmpl"
-	"ingot/internal/hostproc"
+	"ingot/internal/procid"
 	"ingot/internal/shellenv"
 )
 
@@ -87,10 +87,10 @@ func TestInline(t *testing.T) {
 		t.Errorf("kept %v, open %v", journal.Kept(), journal.Open())
 	}
 	res := journal.Kept()[0]
-	if res.Kind != hostproc.Kind || res.ID == "" || res.Attrs[hostproc.PIDAttr] != res.ID {
+	if res.Kind != procid.Kind || res.ID == "" {
 		t.Errorf("the resource is %+v", res)
 	}
-	if runtime.GOOS == "linux" && res.Attrs[hostproc.StartAttr] == "" {
+	if runtime.GOOS == "linux" && res.Attrs[procid.StartAttr] == "" {
 		t.Error("the start time is missing")
 	}
 }

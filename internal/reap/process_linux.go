@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ingot/internal/procid"
 )
 
 // endProcesses kills everything that carries the token, again and again until
@@ -70,7 +72,7 @@ func killMarked(pid int, start, token string) (int, error) {
 // ours: the environment carries the token, or it is the very process that was
 // started (a program may clear its environment), and it has not ended yet.
 func ours(p, pid int, start, token string) bool {
-	state, started := stat(p)
+	state, started := procid.Stat(p)
 	if state == 0 || state == 'Z' || state == 'X' {
 		return false
 	}
@@ -81,33 +83,11 @@ func ours(p, pid int, start, token string) bool {
 	if err != nil {
 		return false
 	}
-	want := []byte(TokenVariable + "=" + token)
+	want := []byte(procid.TokenVariable + "=" + token)
 	for _, kv := range bytes.Split(env, []byte{0}) {
 		if bytes.Equal(kv, want) {
 			return true
 		}
 	}
 	return false
-}
-
-// bootID is new for each boot of the machine.
-func bootID() string {
-	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return string(bytes.TrimSpace(data))
-}
-
-// stat returns the state letter and the start time (field 22) of a process.
-func stat(pid int) (state byte, start string) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, ""
-	}
-	fields := bytes.Fields(data[bytes.LastIndexByte(data, ')')+1:])
-	if len(fields) < 20 {
-		return 0, ""
-	}
-	return fields[0][0], string(fields[19])
 }

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"ingot/internal/component"
+	"ingot/internal/procid"
 )
 
 // start runs a script that prints "ready" and waits for it to do so.
 func start(t *testing.T, token, script string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", script)
-	cmd.Env = append(os.Environ(), TokenVariable+"="+token)
+	cmd.Env = append(os.Environ(), procid.TokenVariable+"="+token)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,13 +45,13 @@ func TestProcessesAreFoundByToken(t *testing.T) {
 	token := "ingot-test-" + strconv.Itoa(os.Getpid())
 	other := start(t, token+"-other", "echo ready; exec sleep 60")
 	start(t, token, "setsid sleep 61 & echo ready; exec sleep 62")
-	if err := (Processes{}).Reap(ctxFor(t), component.Resource{Kind: ProcessKind, Token: token}); err != nil {
+	if err := (Processes{}).Reap(ctxFor(t), component.Resource{Kind: procid.Kind, Token: token}); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := killMarked(0, "", token); n != 0 || err != nil {
 		t.Errorf("%d processes are left, %v", n, err)
 	}
-	if state, _ := stat(other.Process.Pid); state == 0 || state == 'Z' {
+	if state, _ := procid.Stat(other.Process.Pid); state == 0 || state == 'Z' {
 		t.Error("another process was killed")
 	}
 }
@@ -59,31 +60,31 @@ func TestProcessesAreFoundByToken(t *testing.T) {
 // start time, but not by id with another start time.
 func TestProcessIDNeedsItsStartTime(t *testing.T) {
 	cmd := start(t, "unused", "echo ready; exec env -i sleep 63")
-	r := component.Resource{Kind: ProcessKind, Token: "ingot-test-none", ID: strconv.Itoa(cmd.Process.Pid)}
+	r := component.Resource{Kind: procid.Kind, Token: "ingot-test-none", ID: strconv.Itoa(cmd.Process.Pid)}
 	deadline := time.Now().Add(10 * time.Second)
 	for !strings.Contains(cmdline(cmd.Process.Pid), "sleep") && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
-	_, started := stat(cmd.Process.Pid)
-	r.Attrs = map[string]string{startAttr: started + "0"}
+	_, started := procid.Stat(cmd.Process.Pid)
+	r.Attrs = map[string]string{procid.StartAttr: started + "0"}
 	if err := (Processes{}).Reap(ctxFor(t), r); err != nil {
 		t.Fatal(err)
 	}
-	if state, _ := stat(cmd.Process.Pid); state == 0 || state == 'Z' {
+	if state, _ := procid.Stat(cmd.Process.Pid); state == 0 || state == 'Z' {
 		t.Fatal("a process with another start time was killed")
 	}
-	r.Attrs = map[string]string{startAttr: started, bootAttr: "another"}
+	r.Attrs = map[string]string{procid.StartAttr: started, procid.BootAttr: "another"}
 	if err := (Processes{}).Reap(ctxFor(t), r); err != nil {
 		t.Fatal(err)
 	}
-	if state, _ := stat(cmd.Process.Pid); state == 0 || state == 'Z' {
+	if state, _ := procid.Stat(cmd.Process.Pid); state == 0 || state == 'Z' {
 		t.Fatal("a process of another boot was killed")
 	}
-	r.Attrs = map[string]string{startAttr: started, bootAttr: bootID()}
+	r.Attrs = map[string]string{procid.StartAttr: started, procid.BootAttr: procid.Boot()}
 	if err := (Processes{}).Reap(ctxFor(t), r); err != nil {
 		t.Fatal(err)
 	}
-	if state, _ := stat(cmd.Process.Pid); state != 0 && state != 'Z' {
+	if state, _ := procid.Stat(cmd.Process.Pid); state != 0 && state != 'Z' {
 		t.Error("the process still runs")
 	}
 }

@@ -17,6 +17,3 @@ func endProcesses(_ context.Context, pid int, _, _ string) error {
 	}
 	return fmt.Errorf("process group %d may still run; this system does not tell whether it is ours: look at it and end it by hand", pid)
 }
-
-// bootID: this system does not tell.
-func bootID() string { return "" }

@@ -25,6 +25,3 @@ func endProcesses(_ context.Context, pid int, _, _ string) error {
 	}
 	return nil
 }
-
-// bootID: this system does not tell.
-func bootID() string { return "" }

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/fileid"
+	"ingot/internal/procid"
 )
 
 func TestFilesAreRemovedOnceAndAgain(t *testing.T) {
@@ -89,7 +90,7 @@ func TestProcessIDsThatMakeNoSense(t *testing.T) {
 			t.Errorf("process id %q was taken", id)
 		}
 	}
-	gone := component.Resource{ID: strconv.Itoa(1 << 22), Token: "ingot-test-none", Attrs: map[string]string{startAttr: "1"}}
+	gone := component.Resource{ID: strconv.Itoa(1 << 22), Token: "ingot-test-none", Attrs: map[string]string{procid.StartAttr: "1"}}
 	if err := (Processes{}).Reap(context.Background(), gone); err != nil {
 		t.Errorf("a process that is gone: %v", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ingot/internal/component/componenttest"
+	"ingot/internal/procid"
 	"ingot/internal/reap"
 )
 
@@ -24,7 +25,7 @@ func TestTPM(t *testing.T) {
 			if err := p.startTPM(t.Context(), r, hw); err != nil {
 				t.Fatal(err)
 			}
-			if open := j.Open(); len(open) != 1 || open[0].Kind != reap.ProcessKind {
+			if open := j.Open(); len(open) != 1 || open[0].Kind != procid.Kind {
 				t.Errorf("held: %v", open)
 			}
 			c, err := net.Dial("unix", hw.tpm.socket)

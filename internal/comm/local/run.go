@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,14 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/component"
+	"ingot/internal/hostproc"
 )
 
 const (
-	// processKind and tokenVariable are what package reap knows processes
-	// by.
-	processKind   = "os.process"
-	tokenVariable = "INGOT_TOKEN"
-
 	// lingerLimit is how long a command's output may stay open and silent
 	// after its end. Something that it left in the background holds it.
 	lingerLimit = 5 * time.Second
@@ -71,7 +66,8 @@ func (c *communicator) run(ctx context.Context, r *running) (component.Exit, err
 		return component.Exit{}, err
 	}
 	defer r.close()
-	lease, err := c.start(ctx, r)
+	lease, err := hostproc.Acquire(ctx, component.Run{Journal: c.journal}, r.cmd)
+	r.closeTheirs()
 	if err != nil {
 		return component.Exit{}, err
 	}
@@ -88,28 +84,8 @@ func (c *communicator) run(ctx context.Context, r *running) (component.Exit, err
 	return component.Exit{}, errors.Join(err, lease.Release(detached))
 }
 
-// start starts the process as a leased resource.
-func (c *communicator) start(ctx context.Context, r *running) (component.Lease, error) {
-	want := component.Resource{Kind: processKind, Attrs: map[string]string{}}
-	lease, err := c.journal.Acquire(ctx, want, func(_ context.Context, res component.Resource) (string, error) {
-		r.cmd.Env = append(os.Environ(), tokenVariable+"="+res.Token)
-		if err := r.cmd.Start(); err != nil {
-			return "", err
-		}
-		return strconv.Itoa(r.cmd.Process.Pid), nil
-	})
-	r.closeTheirs()
-	if err != nil && r.cmd.Process != nil {
-		r.signal(syscall.SIGKILL)
-		_ = r.cmd.Wait() // it was killed: how it ended says nothing
-	}
-	return lease, err
-}
-
-// open makes the streams: three pipes or one terminal. The command leads a
-// session, so that all of it can be ended together.
+// open makes the streams: three pipes or one terminal.
 func (r *running) open() error {
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if r.PTY {
 		return r.openTerminal()
 	}
@@ -139,7 +115,7 @@ func (r *running) openTerminal() error {
 		return fmt.Errorf("open a terminal: %w", err)
 	}
 	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = theirs, theirs, theirs
-	r.cmd.SysProcAttr.Setctty = true
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setctty: true}
 	r.theirs = []*os.File{theirs}
 	err = errors.Join(noEcho(theirs), pty.Setsize(ours, &pty.Winsize{Rows: 40, Cols: 80}))
 	if err == nil {
@@ -240,7 +216,7 @@ func (r *running) wait(ctx context.Context) error {
 
 // terminate ends the session: first politely, in the end for sure.
 func (r *running) terminate(ended <-chan error) {
-	r.signal(syscall.SIGTERM)
+	hostproc.EndGroup(r.cmd, false)
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -257,7 +233,7 @@ func (r *running) terminate(ended <-chan error) {
 			}
 			continue
 		case <-t.C:
-			r.signal(syscall.SIGKILL)
+			hostproc.EndGroup(r.cmd, true)
 			if !gone {
 				<-ended
 			}
@@ -265,9 +241,6 @@ func (r *running) terminate(ended <-chan error) {
 		}
 	}
 }
-
-// signal is for the command's process group. That it is gone is no error.
-func (r *running) signal(s syscall.Signal) { _ = syscall.Kill(-r.cmd.Process.Pid, s) }
 
 // drain waits for the rest of the output, but not for ever if something in
 // the background holds it open.
@@ -285,7 +258,7 @@ func (r *running) drain(ctx context.Context) error {
 		case <-empty:
 			return nil
 		case <-ctx.Done():
-			r.signal(syscall.SIGKILL)
+			hostproc.EndGroup(r.cmd, true)
 			r.shut()
 			return context.Cause(ctx)
 		case <-tick.C:

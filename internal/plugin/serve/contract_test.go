@@ -19,10 +19,10 @@ import (
 	"ingot/internal/component"
 	"ingot/internal/component/componenttest"
 	"ingot/internal/diag"
-	"ingot/internal/hostproc"
 	"ingot/internal/journal"
 	"ingot/internal/plugin/host"
 	"ingot/internal/plugin/serve"
+	"ingot/internal/procid"
 )
 
 // TestMain makes the program of the tests a plugin under the name of one.
@@ -168,7 +168,7 @@ func TestBuilderContractThroughWire(t *testing.T) {
 				"both":    {"target": cty.StringVal("/x"), "content": cty.StringVal("x"), "source": cty.StringVal("y")},
 			},
 			Reap: func(ctx context.Context, r component.Resource) error {
-				if r.Kind == hostproc.Kind {
+				if r.Kind == procid.Kind {
 					return nil // ended with the run that lives in it
 				}
 				return live.Reap(ctx, r)

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package hostproc
-
-func startTime(int) string { return "" }
-
-func bootID() string { return "" }
