@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,28 +166,33 @@ func (b *Book) Acquire(ctx context.Context, want component.Resource, create func
 
 // Open returns what the build still holds, oldest first.
 func (b *Book) Open() []component.Resource {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := make([]component.Resource, len(b.leases))
-	for i, l := range b.leases {
-		out[i] = l.Resource()
+	var out []component.Resource
+	for _, l := range b.open() {
+		if r, open := l.state(); open {
+			out = append(out, r)
+		}
 	}
 	return out
+}
+
+// open are the open leases. A lease that is being released is locked for as long, and
+// then locks the book: nobody may wait for a lease while he holds the book.
+func (b *Book) open() []*lease {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.leases)
 }
 
 // ReleaseAll releases what is still open, newest first. It goes on after a
 // failure and returns all errors; what could not be removed stays in the
 // journal for a later reap. When ctx ends it stops.
 func (b *Book) ReleaseAll(ctx context.Context) error {
-	b.mu.Lock()
-	leases := append([]*lease(nil), b.leases...)
-	b.mu.Unlock()
 	var errs []error
-	for i := len(leases) - 1; i >= 0; i-- {
+	for _, l := range slices.Backward(b.open()) {
 		if err := context.Cause(ctx); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if err := leases[i].Release(ctx); err != nil {
+		if err := l.Release(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -196,12 +202,7 @@ func (b *Book) ReleaseAll(ctx context.Context) error {
 func (b *Book) forget(l *lease) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for i, other := range b.leases {
-		if other == l {
-			b.leases = append(b.leases[:i], b.leases[i+1:]...)
-			return
-		}
-	}
+	b.leases = slices.DeleteFunc(b.leases, func(other *lease) bool { return other == l })
 }
 
 type lease struct {
@@ -214,9 +215,15 @@ type lease struct {
 }
 
 func (l *lease) Resource() component.Resource {
+	r, _ := l.state()
+	return r
+}
+
+// state is the resource, and whether it is still held.
+func (l *lease) state() (r component.Resource, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.res
+	return l.res, !l.done
 }
 
 func (l *lease) Release(ctx context.Context) error {

@@ -338,6 +338,29 @@ func TestKeptIsNotReleased(t *testing.T) {
 	}
 }
 
+// Ensure that the book can be looked at while a lease of it is being released.
+func TestOpenWhileReleasing(t *testing.T) {
+	w := &world{things: map[string]string{}}
+	l, err := (&journal.MemStore{}).Create(context.Background(), journal.RunInfo{ID: "r"})
+	must(t, err)
+	var (
+		book   *journal.Book
+		looked = make(chan int, 1)
+	)
+	book = journal.NewLedger(l, journal.NewReapers(w), component.SystemClock{}).Book("b", component.SinkFunc(func(e component.Event) {
+		if _, ok := e.(component.ResourceReleased); ok {
+			go func() { looked <- len(book.Open()) }()
+			time.Sleep(10 * time.Millisecond) // it most likely has the book by then
+		}
+	}))
+	lease, err := book.Acquire(context.Background(), component.Resource{Kind: "thing", Token: "a"}, w.make("a"))
+	must(t, err)
+	must(t, lease.Release(context.Background()))
+	if n := <-looked; n != 0 {
+		t.Errorf("%d leases were open", n)
+	}
+}
+
 func TestUnknownKindIsRefusedBeforeItIsMade(t *testing.T) {
 	w := &world{things: map[string]string{}}
 	_, book, _ := newLedger(t, w, &journal.MemStore{})
