@@ -48,3 +48,34 @@ const (
 	FileKind = "file.path"
 	DirKind  = "file.dir"
 )
+
+// EachText calls visit with each text that is in a value: strings, numbers as they are
+// printed, and the names of attributes and keys. It reports false when the value cannot
+// be written down as it is, since a part of it is not known or is marked.
+func EachText(v cty.Value, visit func(string)) bool {
+	if v == cty.NilVal || !v.IsWhollyKnown() || v.ContainsMarked() {
+		return false
+	}
+	// Walk fails only when its callback does.
+	_ = cty.Walk(v, func(at cty.Path, v cty.Value) (bool, error) {
+		if len(at) > 0 {
+			switch step := at[len(at)-1].(type) {
+			case cty.GetAttrStep:
+				visit(step.Name)
+			case cty.IndexStep:
+				if step.Key.Type() == cty.String && !step.Key.IsNull() {
+					visit(step.Key.AsString())
+				}
+			}
+		}
+		switch {
+		case v.IsNull():
+		case v.Type() == cty.String:
+			visit(v.AsString())
+		case v.Type() == cty.Number:
+			visit(v.AsBigFloat().Text('f', -1))
+		}
+		return true, nil
+	})
+	return true
+}

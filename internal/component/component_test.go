@@ -1,6 +1,7 @@
 package component
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/quick"
@@ -203,5 +204,26 @@ func TestLineWriterIgnoresCuts(t *testing.T) {
 	}
 	if err := quick.Check(same, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestEachText(t *testing.T) {
+	whole := cty.ObjectVal(map[string]cty.Value{
+		"list": cty.TupleVal([]cty.Value{cty.StringVal("a"), cty.NumberFloatVal(1.5), cty.True, cty.NullVal(cty.String)}),
+		"map":  cty.MapVal(map[string]cty.Value{"key": cty.StringVal("b")}),
+		"set":  cty.SetVal([]cty.Value{cty.NullVal(cty.String)}),
+	})
+	var texts []string
+	ok := EachText(whole, func(s string) { texts = append(texts, s) })
+	slices.Sort(texts)
+	if got := strings.Join(texts, " "); !ok || got != "1.5 a b key list map set" {
+		t.Errorf("%v, %s", ok, got)
+	}
+	for _, v := range []cty.Value{
+		cty.NilVal, cty.UnknownVal(cty.String), cty.TupleVal([]cty.Value{cty.UnknownVal(cty.String)}), cty.TupleVal([]cty.Value{cty.StringVal("x").Mark("m")}),
+	} {
+		if EachText(v, func(string) {}) {
+			t.Errorf("%#v can be written down", v)
+		}
 	}
 }

@@ -40,6 +40,8 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 	made := sample()
 	made.Facts["Password"] = cty.StringVal("sesame")
 	made.Facts["Note"] = cty.StringVal("it is hunter2")
+	made.Artifact.Data["Key"] = cty.MapVal(map[string]cty.Value{"hunter2": cty.True})
+	made.Artifact.Data["a hunter2"] = cty.True
 	made.Artifact.Data["Secret"] = cty.ObjectVal(map[string]cty.Value{"x": cty.StringVal("hunter2")})
 	for _, err := range []error{
 		b.Made(Made{Build: "docker.web", Artifact: &component.Artifact{Summary: "an attempt"}}), b.Made(made),
@@ -84,6 +86,7 @@ func TestSecretsInNamesAreNotWritten(t *testing.T) {
 	for name, change := range map[string]func(*Made){
 		"path":  func(m *Made) { m.Artifact.Files[0].Path = "out/hunter2" },
 		"image": func(m *Made) { m.Artifact.Images[0].ID = "hunter2:1" },
+		"attr":  func(m *Made) { m.Artifact.Resources[0].Attrs = map[string]string{"host": "tcp://hunter2"} },
 		"id":    func(m *Made) { m.Artifact.ID = "hunter2" },
 		"thing": func(m *Made) { m.Artifact.Resources[0].ID = "hunter2" },
 		"dir":   func(m *Made) { m.Dir = "/hunter2" },

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -167,22 +169,18 @@ func (b *Book) artifact(a *component.Artifact) (*artifactLine, error) {
 		Producer: a.Producer, ID: a.ID, Summary: b.redact(a.Summary), Files: a.Files, Images: a.Images,
 		Resources: a.Resources, Data: b.values(a.Data),
 	}
+	names := []string{a.Producer, a.ID}
 	for _, f := range a.Files {
-		if b.redact(f.Path) != f.Path {
-			return nil, errSecret
-		}
+		names = append(names, f.Path)
 	}
 	for _, i := range a.Images {
-		if b.redact(i.ID) != i.ID {
-			return nil, errSecret
-		}
+		names = append(names, i.ID, i.Region, i.Parent)
 	}
 	for _, r := range a.Resources {
-		if b.redact(r.ID) != r.ID {
-			return nil, errSecret
-		}
+		names = append(names, r.ID)
+		names = slices.AppendSeq(names, maps.Values(r.Attrs))
 	}
-	if b.redact(a.ID) != a.ID {
+	if slices.ContainsFunc(names, func(text string) bool { return b.redact(text) != text }) {
 		return nil, errSecret
 	}
 	return l, nil
@@ -201,26 +199,13 @@ func isSecretFact(name string) bool {
 func (b *Book) values(in map[string]cty.Value) map[string]json.RawMessage {
 	out := map[string]json.RawMessage{}
 	for name, v := range in {
-		if isSecretFact(name) || v == cty.NilVal || v.IsMarked() || !v.IsWhollyKnown() || v.ContainsMarked() {
+		clean := !isSecretFact(name) && b.redact(name) == name
+		if whole := component.EachText(v, func(text string) { clean = clean && b.redact(text) == text }); !clean || !whole {
 			continue
 		}
-		data, err := ctyjson.Marshal(v, cty.DynamicPseudoType)
-		if err != nil || b.holdsSecret(v) {
-			continue
+		if data, err := ctyjson.Marshal(v, cty.DynamicPseudoType); err == nil {
+			out[name] = data
 		}
-		out[name] = data
 	}
 	return out
-}
-
-func (b *Book) holdsSecret(v cty.Value) bool {
-	found := false
-	// Walk fails only when its callback does.
-	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) {
-		if v.Type() == cty.String && !v.IsNull() && b.redact(v.AsString()) != v.AsString() {
-			found = true
-		}
-		return !found, nil
-	})
-	return found
 }

@@ -325,40 +325,9 @@ func (c *compiled) artifact(a *component.Artifact) *component.Artifact {
 // clean reports whether a value has no secret in it, nor has its name. Half of a
 // value is of no use to anybody.
 func (c *compiled) clean(name string, v cty.Value) bool {
-	if c.redact(name) != name || v == cty.NilVal {
-		return false
-	}
-	clean := true
-	text := func(s string) { clean = clean && c.text(s) == s }
-	// Walk fails only when its callback does.
-	_ = cty.Walk(v, func(at cty.Path, v cty.Value) (bool, error) {
-		if v.IsMarked() || !v.IsKnown() {
-			clean = false
-			return false, nil
-		}
-		if step, ok := last(at).(cty.GetAttrStep); ok {
-			text(step.Name)
-		}
-		if step, ok := last(at).(cty.IndexStep); ok && step.Key.Type() == cty.String {
-			text(step.Key.AsString())
-		}
-		switch {
-		case v.IsNull():
-		case v.Type() == cty.String:
-			text(v.AsString())
-		case v.Type() == cty.Number:
-			text(v.AsBigFloat().Text('f', -1))
-		}
-		return clean, nil
-	})
-	return clean
-}
-
-func last(at cty.Path) cty.PathStep {
-	if len(at) == 0 {
-		return nil
-	}
-	return at[len(at)-1]
+	clean := c.redact(name) == name
+	whole := component.EachText(v, func(s string) { clean = clean && c.text(s) == s })
+	return clean && whole
 }
 
 func (c *compiled) resource(r component.Resource) component.Resource {
