@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"ingot/internal/plan"
 	"ingot/internal/plugin/host"
 	"ingot/internal/ratelimit"
-	"ingot/internal/stepcache"
 	"ingot/internal/ui"
 	"ingot/internal/watchdog"
 )
@@ -117,10 +115,16 @@ func (f *buildFlags) add(c *cobra.Command) {
 	fl.BoolVar(&f.ifChanged, "if-changed", false, "make only builds whose inputs have changed since the last such build here, or whose artifact is gone")
 	f.cache.register(c)
 	fl.BoolVar(&f.debug, "debug", false, "one build at a time, with a pause before each phase and provisioner")
+	f.addOutput(c)
+}
+
+// addOutput adds the flags that say how a run is shown.
+func (f *buildFlags) addOutput(c *cobra.Command) {
+	fl := c.Flags()
 	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
 	fl.Lookup("color").NoOptDefVal = "true"
 	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
-	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also when builds fail")
+	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also after a failure")
 	fl.StringVar(&f.junit, "junit", "", "write the results of tests as a JUnit XML `file`")
 	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
 }
@@ -144,12 +148,10 @@ func (a *app) build(ctx context.Context, f buildFlags, path string) (err error) 
 	if err != nil {
 		return err
 	}
-	record := &history.Recorder{}
-	screen, err := a.openScreen(f, record)
+	screen, err := a.openRecorded(f)
 	if err != nil {
 		return err
 	}
-	screen.record = record
 	defer func() { err = errors.Join(err, screen.close()) }()
 	if f.debug {
 		f.parallel = 1
@@ -204,7 +206,7 @@ func (a *app) execute(ctx context.Context, e execution) error {
 	if f.earlier == nil {
 		a.mentionKilled(d, screen, e.template)
 	}
-	secret, err := stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
+	secret, err := inputSecret(d)
 	if err != nil {
 		return err
 	}
@@ -382,6 +384,16 @@ func (a *app) openScreen(f buildFlags, others ...ui.Sink) (*screen, error) {
 	s.sink = s.secrets.Wrap(ui.Fanout(append([]ui.Sink{main, log}, others...)...))
 	s.closers = append(s.closers, s.sink.Close)
 	return s, nil
+}
+
+// openRecorded opens the output of a run, which is recorded as well.
+func (a *app) openRecorded(f buildFlags) (*screen, error) {
+	record := &history.Recorder{}
+	s, err := a.openScreen(f, record)
+	if err == nil {
+		s.record = record
+	}
+	return s, err
 }
 
 func (s *screen) close() error {

@@ -2,13 +2,11 @@ package cli
 
 import (
 	"os"
-	"path/filepath"
 	"sync"
 
 	"ingot/internal/engine"
 	"ingot/internal/history"
 	"ingot/internal/outcome"
-	"ingot/internal/stepcache"
 )
 
 // ifChanged is what -if-changed needs; nil without it.
@@ -16,7 +14,7 @@ func (a *app) ifChanged(f buildFlags, d dirs) (*engine.IfChanged, error) {
 	if !f.ifChanged {
 		return nil, nil
 	}
-	secret, err := stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
+	secret, err := inputSecret(d)
 	if err != nil {
 		return nil, err
 	}

@@ -57,12 +57,7 @@ post-processor replaces is removed when all have succeeded, as in a build.`,
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop all when one has failed")
 	fl.BoolVar(&f.detailed, "detailed-exitcode", false, "exit with a code that tells why it failed, as for build")
 	fl.BoolVar(&f.noWatchdog, "no-watchdog", false, "start no second process that releases what is held when this one is killed")
-	fl.Var(colorFlag{&f.colors}, "color", "coloured output; the default is to colour a terminal")
-	fl.Lookup("color").NoOptDefVal = "true"
-	fl.BoolVar(&f.timestamps, "timestamp-ui", false, "start each line of output with the time")
-	fl.StringVar(&f.junit, "junit", "", "write the results of tests as a JUnit XML `file`")
-	fl.StringVar(&f.report, "report", "", "write what happened as an HTML `file`, also after a failure")
-	fl.BoolVar(&f.json, "json", false, "print events as JSON lines (docs/events.md)")
+	f.addOutput(c)
 	return c
 }
 
@@ -77,12 +72,10 @@ func (a *app) postProcess(ctx context.Context, f buildFlags, name, template stri
 		}
 	}
 	f.onError, f.postProcess = string(engine.Cleanup), was.id
-	record := &history.Recorder{}
-	screen, err := a.openScreen(f, record)
+	screen, err := a.openRecorded(f)
 	if err != nil {
 		return err
 	}
-	screen.record = record
 	defer func() { err = errors.Join(err, screen.close()) }()
 	steps := climb(ctx, screen.notice, screen.exit)
 	defer steps.stop()

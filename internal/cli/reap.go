@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -111,10 +110,7 @@ type reapPrinter struct {
 }
 
 func (p reapPrinter) line(l reapLine) {
-	data, err := json.Marshal(l)
-	if err == nil {
-		fmt.Fprintf(p.app.streams.Out, "%s\n", data)
-	}
+	_ = p.app.jsonLine(l) // what is removed does not depend on who reads of it
 }
 
 func (p reapPrinter) resource(run journal.RunInfo, r component.Resource, err error) {

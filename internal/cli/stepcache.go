@@ -69,11 +69,16 @@ func (a *app) stepCache(f cacheFlags, d dirs) (*engine.Cache, error) {
 		}
 		store.From = append(store.From, abs)
 	}
-	secret, err := stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
+	secret, err := inputSecret(d)
 	if err != nil {
 		return nil, err
 	}
 	return &engine.Cache{Store: store, Secret: secret, Explain: f.explain, All: all}, nil
+}
+
+// inputSecret makes the digests of what is sensitive, wherever inputs are compared.
+func inputSecret(d dirs) (stepcache.Secret, error) {
+	return stepcache.LoadSecret(filepath.Join(d.State, "step-cache.key"))
 }
 
 func (a *app) stepStore(d dirs) (*stepcache.Store, error) {
