@@ -110,7 +110,7 @@ func winrmState(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strconv.Itoa(s.Restarts()); got != args[0] {
 		ts.Fatalf("%s restarts, want %s", got, args[0])
 	}
-	for deadline := time.Now().Add(10 * time.Second); s.Shells() > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(waitLimit); s.Shells() > 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	files, err := os.ReadDir(s.Path(`C:\Windows\Temp`))
