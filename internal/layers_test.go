@@ -50,7 +50,7 @@ var layers = []struct {
 	{"datasource", componentLayer, componentReason},
 	{"failpoint", []string{"retry"}, "failpoints are leaves: every layer may have moments at which it fails"},
 	{"journal", []string{"component", "addr", "failpoint", "procid"}, "the journal knows resources, not who makes them"},
-	{"plugin/packerwire", []string{"component", "addr", "diag", "retry", "gotmpl", "treecopy"}, "the wire knows contracts, not processes or configurations"},
+	{"plugin/packerwire", []string{"component", "addr", "diag", "retry", "gotmpl", "shellenv", "treecopy"}, "the wire knows contracts, not processes or configurations"},
 	{"plugin/process", []string{"component", "addr", "diag", "retry", "gotmpl", "hostproc", "reap", "plugin/packerwire"}, "a process knows the wire, not what is said over it"},
 	{"plugin/host", []string{"component", "addr", "diag", "retry", "gotmpl", "plugin/packerwire", "plugin/process", "plugin/store", "plugin/wirespec"}, "components of plugins are known by their contracts, as native ones"},
 	{"reap", []string{"component", "addr", "fileid", "procid"}, "reapers know resources only"},

@@ -153,6 +153,15 @@ func Quote(s string) string {
 	return "'" + escapeSingle(s) + "'"
 }
 
+// QuotePath is Quote for a file name that is an operand of a command: a leading
+// dash does not make it an option.
+func QuotePath(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return Quote(path)
+}
+
 func escapeSingle(s string) string { return strings.ReplaceAll(s, "'", `'"'"'`) }
 
 func needsQuote(r rune) bool {

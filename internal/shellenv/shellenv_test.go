@@ -98,6 +98,14 @@ func FuzzQuote(f *testing.F) {
 	})
 }
 
+func TestQuotePath(t *testing.T) {
+	for path, want := range map[string]string{"": "''", "a/b": "a/b", "-rf": "./-rf", "-a b": "'./-a b'", "/-x": "/-x"} {
+		if got := shellenv.QuotePath(path); got != want {
+			t.Errorf("%q became %s, want %s", path, got, want)
+		}
+	}
+}
+
 func TestCheckTemplate(t *testing.T) {
 	for text, bad := range map[string]bool{
 		"{{.Vars}} {{.Path}}":      false,

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"ingot/internal/component"
+	"ingot/internal/shellenv"
 )
 
 // A shell is a shell in the container that stays for the whole build and runs
@@ -89,7 +90,7 @@ func (c *comm) openShell(ctx context.Context) (*shell, error) {
 		_, _ = stdcopy.StdCopy(s.out, s.err, s.conn.Reader)
 		s.conn.Close()
 	}()
-	if _, err := io.WriteString(conn.Conn, strings.ReplaceAll(resident, "MARK", quote(mark))); err != nil {
+	if _, err := io.WriteString(conn.Conn, strings.ReplaceAll(resident, "MARK", shellenv.Quote(mark))); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -191,13 +192,13 @@ func (s *shell) run(ctx context.Context, line string, stdin []byte, stdout, stde
 
 // compose is the text that makes the shell run a command.
 func (s *shell) compose(line string, stdin []byte, mark string) string {
-	run := "/bin/sh -c " + quote(line) + " 2>&3 3>&-"
+	run := "/bin/sh -c " + shellenv.Quote(line) + " 2>&3 3>&-"
 	if len(stdin) > 0 {
-		run = "printf %b " + quote(escape(stdin)) + " | " + run
+		run = "printf %b " + shellenv.Quote(escape(stdin)) + " | " + run
 	} else {
 		run += " </dev/null"
 	}
-	return run + "\ningot_end " + quote(mark) + "\n"
+	return run + "\ningot_end " + shellenv.Quote(mark) + "\n"
 }
 
 func parseEnd(answer string) (code int, held, ok bool) {
@@ -325,9 +326,6 @@ func prefixAtEnd(p, mark []byte) int {
 // newMark starts with a byte that text hardly ever has, so that little output
 // is held back on suspicion.
 func newMark() string { return "\x01ingot-" + rand.Text() + "=" }
-
-// quote makes a word of the shell out of any text without NUL.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // escape writes bytes for printf %b.
 func escape(p []byte) string {

@@ -20,6 +20,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/dockerengine"
+	"ingot/internal/shellenv"
 )
 
 // Put implements component.Communicator.
@@ -67,7 +68,7 @@ func (c *comm) Put(ctx context.Context, dst string, src io.Reader, meta componen
 // possible or goes wrong; the archive call then tells why.
 func (c *comm) putInShell(ctx context.Context, dst string, body []byte, meta component.FileMeta, own owner) bool {
 	line := fmt.Sprintf("f=%s; [ -d %s ] && [ ! -d \"$f\" ] && rm -f \"$f\" && cat >\"$f\" && chmod %o \"$f\"",
-		quote(path.Clean("/"+dst)), quote(path.Dir(path.Clean("/"+dst))), meta.Mode.Perm())
+		shellenv.Quote(path.Clean("/"+dst)), shellenv.Quote(path.Dir(path.Clean("/"+dst))), meta.Mode.Perm())
 	if own != (owner{}) || !meta.ModTime.IsZero() || !c.shellFits(line) || strings.HasSuffix(dst, "/") {
 		return false
 	}

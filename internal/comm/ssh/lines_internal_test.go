@@ -160,15 +160,7 @@ sh -c '
 true
 `
 
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{"": "''", "a b": "'a b'", "it's": `'it'\''s'`, "-rf": "'-rf'"} {
-		if got := quote(in); got != want {
-			t.Errorf("%q: got %s, want %s", in, got, want)
-		}
-	}
-	if got := quotePath("-rf"); got != "'./-rf'" {
-		t.Errorf("got %s", got)
-	}
+func TestCheckPath(t *testing.T) {
 	for _, bad := range []string{"", "a\x00b"} {
 		if checkPath(bad) == nil {
 			t.Errorf("%q: no error", bad)

@@ -3,21 +3,14 @@ package ssh
 import (
 	"fmt"
 	"strings"
+
+	"ingot/internal/shellenv"
 )
 
-// quote makes a word of any text for a POSIX shell.
-func quote(word string) string {
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// quotePath is quote for a file name that is an operand of a command: a
-// leading dash does not make it an option.
-func quotePath(path string) string {
-	if strings.HasPrefix(path, "-") {
-		path = "./" + path
-	}
-	return quote(path)
-}
+// quote makes a word of any text for the shell of the machine, and quotePath of a
+// file name, which may begin like an option.
+func quote(word string) string     { return shellenv.Quote(word) }
+func quotePath(path string) string { return shellenv.QuotePath(path) }
 
 // checkPath refuses names that no file can have.
 func checkPath(path string) error {

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"ingot/internal/component"
+	"ingot/internal/shellenv"
 	"ingot/internal/treecopy"
 )
 
@@ -279,7 +280,7 @@ func (m *communicator) put(parent context.Context, dst string, src io.Reader, me
 		return fmt.Errorf("%d bytes were announced and %d came", meta.Size, n)
 	}
 	if m.o.Shell == component.POSIX && mode != 0o644 {
-		return m.must(parent, fmt.Sprintf("chmod %o %s", uint32(mode.Perm()), quote(dst)))
+		return m.must(parent, fmt.Sprintf("chmod %o %s", uint32(mode.Perm()), shellenv.QuotePath(dst)))
 	}
 	return nil
 }
@@ -308,7 +309,7 @@ func (m *communicator) explain(ctx context.Context, p string, err error) error {
 	if !IsRemote(err) || errors.Is(err, fs.ErrNotExist) || m.o.Shell != component.POSIX {
 		return err
 	}
-	if exit, runErr := m.Run(ctx, component.Command{Line: "test -e " + quote(p)}); runErr == nil && exit.Code == 1 {
+	if exit, runErr := m.Run(ctx, component.Command{Line: "test -e " + shellenv.QuotePath(p)}); runErr == nil && exit.Code == 1 {
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}
 	return err
@@ -404,7 +405,7 @@ const missingCode = 66
 func (m *communicator) putTar(ctx context.Context, dst string, archive io.Reader) error {
 	counted := &countingReader{r: archive}
 	var said limitedText
-	q := quote(dst)
+	q := shellenv.QuotePath(dst)
 	exit, err := m.Run(ctx, component.Command{
 		// GNU tar would replace a link to a folder by a folder. What is left of the stream
 		// behind the last member is read, so that writing it does not fail.
@@ -426,7 +427,7 @@ func (m *communicator) putTar(ctx context.Context, dst string, archive io.Reader
 
 func (m *communicator) getTar(ctx context.Context, src string, archive io.Writer) error {
 	var said limitedText
-	q := quote(src)
+	q := shellenv.QuotePath(src)
 	exit, err := m.Run(ctx, component.Command{
 		Line:   fmt.Sprintf("test -e %s || exit %d; cd %s && LC_ALL=C tar -cf - .", q, missingCode, q),
 		Stdout: archive, Stderr: &said,
@@ -487,14 +488,6 @@ func (m *communicator) throughDir(do func(dir string) error) error {
 		return err
 	}
 	return errors.Join(do(dir), os.RemoveAll(dir))
-}
-
-// quote makes one word of a POSIX command line that is a path and no option.
-func quote(s string) string {
-	if strings.HasPrefix(s, "-") {
-		s = "./" + s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // countingReader counts what is read and remembers why reading failed.

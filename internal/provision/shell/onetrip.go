@@ -130,9 +130,9 @@ func (s *step) compose(t component.Target, env shellenv.Env, at remote, marker s
 		if err != nil {
 			return "", "", err
 		}
-		run = "eval " + quoteAlways(command)
+		run = "eval " + shellenv.Quote(command)
 	} else if s.Format != "" {
-		run = "eval " + quoteAlways(s.variables(env)+script)
+		run = "eval " + shellenv.Quote(s.variables(env)+script)
 	}
 	b.WriteString(read + "(umask 077; " + put +
 		whole + " && chmod 0755 " + script +
@@ -159,5 +159,3 @@ func removal(paths []string) string {
 	}
 	return "rm -f " + strings.Join(quoted, " ")
 }
-
-func quoteAlways(s string) string { return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'" }
