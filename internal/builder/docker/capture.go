@@ -33,6 +33,7 @@ func (j *job) commit(ctx context.Context, r component.Run, container string) (*c
 		made, err := j.engine.ContainerCommit(ctx, container, client.ContainerCommitOptions{
 			Author: c.Author, Comment: comment, Changes: changes, NoPause: true,
 		})
+		dockerengine.Answered(res.Attrs, err)
 		return made.ID, j.engine.Explain(ctx, "commit container "+short(container), err)
 	})
 	if err != nil {

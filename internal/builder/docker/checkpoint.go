@@ -27,7 +27,7 @@ var (
 const dataImage = "image"
 
 // BaseState implements component.Checkpointer.
-func (j *job) BaseState(ctx context.Context, r component.Run) (component.BaseState, error) {
+func (j *job) BaseState(_ context.Context, r component.Run) (component.BaseState, error) {
 	state := component.BaseState{
 		Inputs: map[string]string{"base image": j.source.id, "docker engine": j.engine.Endpoint.Host},
 		// A Dockerfile counts by the image that it gives; and what is said of the
@@ -38,14 +38,14 @@ func (j *job) BaseState(ctx context.Context, r component.Run) (component.BaseSta
 			"aws_access_key", "aws_secret_key", "aws_token", "aws_profile", "docker_path",
 		},
 	}
-	volatile, err := j.outside(ctx, r)
+	volatile, err := j.outside(r)
 	state.Volatile = volatile
 	return state, err
 }
 
 // outside says what of the container's files lies outside of it, where an image
 // of it does not reach.
-func (j *job) outside(ctx context.Context, r component.Run) (string, error) {
+func (j *job) outside(r component.Run) (string, error) {
 	spec, err := j.runSpec(r)
 	if err != nil {
 		return "", err
@@ -56,12 +56,7 @@ func (j *job) outside(ctx context.Context, r component.Run) (string, error) {
 		return "it has volumes, which an image of it would be without", nil
 	case len(h.Tmpfs) > 0:
 		return "it has a file system in memory, which an image of it would be without", nil
-	}
-	img, err := j.engine.ImageInspect(ctx, j.source.id)
-	if err != nil {
-		return "", j.engine.Explain(ctx, "inspect image "+j.source.ref, err)
-	}
-	if img.Config != nil && len(img.Config.Volumes) > 0 {
+	case j.source.volumes:
 		return "its image has volumes, whose contents an image of it would be without", nil
 	}
 	return "", nil
@@ -145,22 +140,13 @@ func (m *machine) SaveCheckpoint(ctx context.Context, r component.Run, to compon
 	if err != nil {
 		return component.SavedState{}, err
 	}
-	size, err := m.added(ctx, image)
+	img, err := m.engine.ImageInspect(ctx, image)
 	if err != nil {
+		err = m.engine.Explain(ctx, "inspect image "+short(image), err)
 		return component.SavedState{}, errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}
-	return component.SavedState{Data: map[string]string{dataImage: image}, Leases: []component.Lease{lease}, Size: size}, nil
-}
-
-// added is what an image takes up besides the one that the build began with.
-func (m *machine) added(ctx context.Context, image string) (int64, error) {
-	var size [2]int64
-	for i, id := range []string{image, m.source.id} {
-		img, err := m.engine.ImageInspect(ctx, id)
-		if err != nil {
-			return 0, m.engine.Explain(ctx, "inspect image "+short(id), err)
-		}
-		size[i] = img.Size
-	}
-	return max(size[0]-size[1], 0), nil
+	return component.SavedState{
+		Data: map[string]string{dataImage: image}, Leases: []component.Lease{lease},
+		Size: max(img.Size-m.source.size, 0), // what it takes up besides the one that the build began with
+	}, nil
 }

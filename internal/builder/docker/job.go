@@ -40,6 +40,9 @@ type source struct {
 	ref string
 	// id is the engine's name for it, and user the user its containers run as.
 	id, user string
+	// size is in bytes; volumes says that its containers have some.
+	size    int64
+	volumes bool
 	// digest is the manifest's digest at the registry it came from, or "".
 	digest string
 }
@@ -121,9 +124,9 @@ func (j *job) inspectSource(ctx context.Context, ref string) error {
 	if err != nil {
 		return j.engine.Explain(ctx, "inspect image "+ref, err)
 	}
-	j.source.ref, j.source.id = ref, img.ID
+	j.source.ref, j.source.id, j.source.size = ref, img.ID, img.Size
 	if img.Config != nil {
-		j.source.user = img.Config.User
+		j.source.user, j.source.volumes = img.Config.User, len(img.Config.Volumes) > 0
 	}
 	if j.source.digest == "" {
 		j.source.digest = repoDigest(ref, img.RepoDigests)
@@ -252,16 +255,16 @@ const answerGrace = 15 * time.Second
 // answered returns a context that outlives the end of ctx by answerGrace.
 func answered(ctx context.Context) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	var timer *time.Timer
 	stop := context.AfterFunc(ctx, func() {
-		timer = time.AfterFunc(answerGrace, func() { cancel(context.Cause(ctx)) })
-	})
-	return out, func() {
-		if !stop() && timer != nil {
-			timer.Stop()
+		grace := time.NewTimer(answerGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+			cancel(context.Cause(ctx))
+		case <-out.Done():
 		}
-		cancel(context.Canceled)
-	}
+	})
+	return out, func() { stop(); cancel(context.Canceled) }
 }
 
 // runSpec is what the container is made of: the run command and the

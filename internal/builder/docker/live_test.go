@@ -228,6 +228,21 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// A refusal is an answer: nobody waits for an image that the engine might yet make.
+func TestRefusedCommitIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	j, m, _ := g.boot(g.tiny(map[string]cty.Value{"commit": cty.True}))
+	j.config.Changes = []string{"BOGUS"}
+	if _, err := j.commit(t.Context(), g.run, m.(*execMachine).id); err == nil {
+		t.Fatal("the engine took an unknown instruction")
+	}
+	last := g.ledger.leases[len(g.ledger.leases)-1]
+	if dockerengine.MayAppear(last.res.Attrs, true, time.Now()) {
+		t.Errorf("an image is waited for: %+v", last.res)
+	}
+}
+
 // A run may be gone while the engine still works at what it is to save. Then its
 // image has a name only after it was looked for.
 func TestLateCheckpointIsRemoved(t *testing.T) {
