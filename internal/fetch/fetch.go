@@ -30,27 +30,34 @@ type fetcher struct {
 	env   func(string) string
 }
 
+// newFetcher checks the spec, and returns the checksum that it asks for.
+func newFetcher(r component.Run, spec Spec) (*fetcher, checksum, error) {
+	idle, err := readTimeout()
+	if err != nil {
+		return nil, checksum{}, err
+	}
+	want, err := parseChecksum(spec.Checksum)
+	if err != nil {
+		return nil, checksum{}, fmt.Errorf("checksum of the %s: %w", spec.label(), err)
+	}
+	if len(spec.URLs) == 0 {
+		return nil, checksum{}, fmt.Errorf("there is no URL of the %s", spec.label())
+	}
+	return &fetcher{spec: spec, run: r, store: newStore(r.CacheDir), http: newClient(os.Getenv), idle: idle, env: os.Getenv}, want, nil
+}
+
 // Fetch gets the file and returns its path, which may be used, and only be read,
 // until the build is done with its machine. Places are tried in order; for each,
 // what may pass is tried again. The path of a local file is the one that was given.
 // With SkipCache it is the first URL.
 func Fetch(ctx context.Context, r component.Run, spec Spec) (string, error) {
-	f := &fetcher{spec: spec, run: r, store: newStore(r.CacheDir), env: os.Getenv}
-	var err error
-	if f.idle, err = readTimeout(); err != nil {
-		return "", err
-	}
-	want, err := parseChecksum(spec.Checksum)
+	f, want, err := newFetcher(r, spec)
 	if err != nil {
-		return "", fmt.Errorf("checksum of the %s: %w", spec.label(), err)
-	}
-	if len(spec.URLs) == 0 {
-		return "", fmt.Errorf("there is no URL of the %s", spec.label())
+		return "", err
 	}
 	if spec.SkipCache {
 		return spec.URLs[0], nil
 	}
-	f.http = newClient(f.env)
 	defer f.http.CloseIdleConnections()
 	r.Say("Retrieving " + spec.label())
 	var errs []error
@@ -77,15 +84,8 @@ func (f *fetcher) from(ctx context.Context, text string, want checksum) (string,
 		return "", err
 	}
 	f.run.Say("Trying " + src.String())
-	if src.checksum != "" {
-		if want, err = parseChecksum(src.checksum); err != nil {
-			return "", fmt.Errorf("%s: parameter checksum: %w", src, err)
-		}
-	}
-	if want.list != "" {
-		if want, err = f.lookUp(ctx, want.list, src); err != nil {
-			return "", fmt.Errorf("%s: %w", src, err)
-		}
+	if want, err = f.wanted(ctx, src, want); err != nil {
+		return "", fmt.Errorf("%s: %w", src, err)
 	}
 	if src.kind == localFile {
 		err = f.checkLocal(ctx, src.path, want)
@@ -103,33 +103,17 @@ func (f *fetcher) from(ctx context.Context, text string, want checksum) (string,
 // the spec has one, and else what the first place says of it, such as its ETag. Of
 // a local file without a checksum it is the size and the time.
 func Identify(ctx context.Context, r component.Run, spec Spec) (string, error) {
-	f := &fetcher{spec: spec, run: r, store: newStore(r.CacheDir), env: os.Getenv}
-	var err error
-	if f.idle, err = readTimeout(); err != nil {
+	f, want, err := newFetcher(r, spec)
+	if err != nil {
 		return "", err
 	}
-	want, err := parseChecksum(spec.Checksum)
-	if err != nil {
-		return "", fmt.Errorf("checksum of the %s: %w", spec.label(), err)
-	}
-	if len(spec.URLs) == 0 {
-		return "", fmt.Errorf("there is no URL of the %s", spec.label())
-	}
+	defer f.http.CloseIdleConnections()
 	src, err := parseSource(spec.URLs[0])
 	if err != nil {
 		return "", err
 	}
-	if src.checksum != "" {
-		if want, err = parseChecksum(src.checksum); err != nil {
-			return "", fmt.Errorf("%s: parameter checksum: %w", src, err)
-		}
-	}
-	f.http = newClient(f.env)
-	defer f.http.CloseIdleConnections()
-	if want.list != "" {
-		if want, err = f.lookUp(ctx, want.list, src); err != nil {
-			return "", fmt.Errorf("%s: %w", src, err)
-		}
+	if want, err = f.wanted(ctx, src, want); err != nil {
+		return "", fmt.Errorf("%s: %w", src, err)
 	}
 	if want.algorithm != "" {
 		return want.String(), nil
@@ -173,6 +157,21 @@ func (f *fetcher) checkLocal(ctx context.Context, path string, want checksum) er
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// wanted is the checksum that a place has to have: the one of its own URL counts
+// before the spec's, and one that is in a list is looked up.
+func (f *fetcher) wanted(ctx context.Context, src source, want checksum) (checksum, error) {
+	if src.checksum != "" {
+		var err error
+		if want, err = parseChecksum(src.checksum); err != nil {
+			return checksum{}, fmt.Errorf("parameter checksum: %w", err)
+		}
+	}
+	if want.list != "" {
+		return f.lookUp(ctx, want.list, src)
+	}
+	return want, nil
 }
 
 // lookUp finds the checksum of src in a list.

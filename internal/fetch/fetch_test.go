@@ -525,12 +525,18 @@ func TestObjects(t *testing.T) {
 
 // TestPruning: what a build uses stays until it has ended.
 func TestPruning(t *testing.T) {
+	for _, extension := range []string{"iso", "tar.gz"} {
+		t.Run(extension, func(t *testing.T) { testPruning(t, extension) })
+	}
+}
+
+func testPruning(t *testing.T, extension string) {
 	data := content(100)
 	s := serve(t, data)
 	r, _ := newRun(t)
 	var end []func()
 	r.AtEnd = func(stop func()) { end = append(end, stop) }
-	path, err := Fetch(t.Context(), r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: "iso"})
+	path, err := Fetch(t.Context(), r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: extension})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -550,7 +556,7 @@ func TestPruning(t *testing.T) {
 	if list, err := List(r.CacheDir); err != nil || len(list) > 0 {
 		t.Errorf("left: %v, %v", list, err)
 	}
-	if got := fetch(t, r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: "iso"}); !bytes.Equal(got, data) || s.asked("GET") != 2 {
+	if got := fetch(t, r, Spec{URLs: []string{s.URL + "/f"}, Checksum: sha(data), Extension: extension}); !bytes.Equal(got, data) || s.asked("GET") != 2 {
 		t.Error("it was not fetched again")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -69,11 +70,17 @@ func (s store) slot(key, ext string) slot { return slot{s, key, filepath.Join(s.
 func (s slot) part() string  { return s.path + ".part" }
 func (s slot) notes() string { return s.path + ".part.json" }
 func (s slot) record() string {
-	return filepath.Join(s.root, "index", filepath.Base(s.indexName())+".json")
+	return filepath.Join(s.root, "index", s.indexName()+".json")
 }
 
-// indexName tells apart the same content under several extensions.
-func (s slot) indexName() string { return s.key + filepath.Ext(s.path) }
+// indexName tells apart the same content under several extensions. In the cache it
+// is the name of the file, which may have several dots.
+func (s slot) indexName() string {
+	if name := filepath.Base(s.path); strings.HasPrefix(name, s.key) {
+		return name
+	}
+	return s.key + filepath.Ext(s.path)
+}
 
 func hashKey(parts ...string) string {
 	h := sha256.New()
