@@ -11,7 +11,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
-	"ingot/internal/fileserver"
 	"ingot/internal/gotmpl"
 	"ingot/internal/qemuimg"
 )
@@ -76,30 +75,22 @@ type tested struct {
 // Prepare implements component.Job.
 func (t *tested) Prepare(ctx context.Context, r component.Run) error {
 	t.hw = hardware{dir: r.WorkDir}
-	p, hw := t.plan, &t.hw
-	p.OutputDirectory = r.WorkDir
+	t.plan.OutputDirectory = r.WorkDir
 	var err error
-	if t.binary, err = findBinary(p.QemuBinary); err != nil {
+	if t.binary, err = findBinary(t.plan.QemuBinary); err != nil {
 		return err
 	}
 	if err := t.overlay(ctx, r); err != nil {
 		return err
 	}
-	if err := t.flash(); err != nil {
+	vars := ""
+	if !t.plan.EFIDropEFIVars { // else the artifact has none
+		vars = filepath.Join(filepath.Dir(t.disks[0]), efiVarsName)
+	}
+	if err := t.plan.prepareFirmware(r, &t.hw, vars); err != nil {
 		return err
 	}
-	if err := p.makeMedia(ctx, r, hw); err != nil {
-		return err
-	}
-	host, err := p.httpHost()
-	if err != nil {
-		return err
-	}
-	if hw.http, err = fileserver.Start(ctx, r, p.httpSettings, host); err != nil {
-		return err
-	}
-	t.accelerator, err = t.chooseAccelerator(ctx, r)
-	return err
+	return t.prepareSurroundings(ctx, r)
 }
 
 // overlay makes disks that hold what the machine writes.
@@ -121,32 +112,6 @@ func (t *tested) overlay(ctx context.Context, r component.Run) error {
 			return err
 		}
 		t.hw.disks = append(t.hw.disks, d)
-	}
-	return nil
-}
-
-// flash gives the machine its firmware, with the variables of the artifact.
-func (t *tested) flash() error {
-	p, hw := t.plan, &t.hw
-	switch {
-	case p.Firmware != "" && p.UsePflash:
-		hw.firmware = firmware{kind: firmwarePflash, code: p.Firmware, secure: secureName(p.Firmware)}
-	case p.Firmware != "":
-		hw.firmware = firmware{kind: firmwareBIOS, code: p.Firmware}
-	case p.EFIBoot:
-		f, err := p.chooseFlash()
-		if err != nil {
-			return err
-		}
-		from := filepath.Join(filepath.Dir(t.disks[0]), efiVarsName)
-		if p.EFIDropEFIVars {
-			from = f.vars // the artifact has none
-		}
-		store := filepath.Join(hw.dir, efiVarsName)
-		if err := copyNew(from, store); err != nil {
-			return fmt.Errorf("copy the EFI variables: %w", err)
-		}
-		hw.firmware = firmware{kind: firmwarePflash, code: f.code, vars: store, secure: f.secure}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package qemu
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +35,9 @@ type flash struct {
 }
 
 // prepareFirmware chooses the firmware and makes the machine's own copy of the EFI
-// variables, in the output folder unless they are to be left out of the artifact.
-func (p *plan) prepareFirmware(_ context.Context, r component.Run, hw *hardware) error {
+// variables, beside its first disk unless they are to be left out of the artifact.
+// The variables are those of the file, or, when that is "", of the firmware.
+func (p *plan) prepareFirmware(r component.Run, hw *hardware, vars string) error {
 	switch {
 	case p.Firmware != "" && p.UsePflash:
 		hw.firmware = firmware{kind: firmwarePflash, code: p.Firmware, secure: secureName(p.Firmware)}
@@ -55,28 +55,16 @@ func (p *plan) prepareFirmware(_ context.Context, r component.Run, hw *hardware)
 		if p.EFIDropEFIVars {
 			store = filepath.Join(hw.dir, efiVarsName)
 		}
-		r.Say(fmt.Sprintf("Using the EFI firmware %s with variables of %s", f.code, f.vars))
-		if err := copyNew(f.vars, store); err != nil {
+		if vars == "" {
+			vars = f.vars
+			r.Say(fmt.Sprintf("Using the EFI firmware %s with variables of %s", f.code, vars))
+		}
+		if err := copySparse(vars, store); err != nil {
 			return fmt.Errorf("copy the EFI variables: %w", err)
 		}
 		hw.firmware = firmware{kind: firmwarePflash, code: f.code, vars: store, secure: f.secure}
 	}
 	return nil
-}
-
-// copyNew copies a small file.
-func copyNew(from, to string) error {
-	src, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(dst, src)
-	return errors.Join(err, dst.Close())
 }
 
 // chooseFlash finds what the template leaves open of the EFI firmware.

@@ -118,7 +118,7 @@ func TestFirmwareIsPrepared(t *testing.T) {
 			hw := &hardware{dir: filepath.Join(base, "private"), disks: []disk{{path: filepath.Join(base, "out", "disk")}}}
 			c.config.QemuBinary = "qemu-system-x86_64"
 			p := &plan{config: c.config}
-			if err := p.prepareFirmware(t.Context(), r, hw); err != nil {
+			if err := p.prepareFirmware(r, hw, ""); err != nil {
 				t.Fatal(err)
 			}
 			got := hw.firmware
@@ -140,7 +140,7 @@ func TestSecureBootNeedsItsMachine(t *testing.T) {
 	code, vars := write(t, filepath.Join(dir, "CODE.secboot.fd"), "code"), write(t, filepath.Join(dir, "VARS.fd"), "variables")
 	r, _, _ := componenttest.NewRun(t)
 	p := &plan{config: config{EFIBoot: true, EFIFirmwareCode: code, EFIFirmwareVars: vars, MachineType: "pc"}}
-	if err := p.prepareFirmware(t.Context(), r, &hardware{disks: []disk{{path: filepath.Join(dir, "disk")}}}); err == nil || !strings.Contains(err.Error(), "q35") {
+	if err := p.prepareFirmware(r, &hardware{disks: []disk{{path: filepath.Join(dir, "disk")}}}, ""); err == nil || !strings.Contains(err.Error(), "q35") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -76,13 +76,20 @@ func (j *job) Prepare(ctx context.Context, r component.Run) error {
 	if err := p.makeDisks(ctx, r, hw, j.out); err != nil {
 		return err
 	}
-	if err := p.prepareFirmware(ctx, r, hw); err != nil {
-		return err
-	}
-	if err := p.makeMedia(ctx, r, hw); err != nil {
+	if err := p.prepareFirmware(r, hw, ""); err != nil {
 		return err
 	}
 	if err := j.makeKeyPair(r); err != nil {
+		return err
+	}
+	return j.prepareSurroundings(ctx, r)
+}
+
+// prepareSurroundings makes the media of the template, starts its HTTP server and
+// chooses the accelerator.
+func (j *job) prepareSurroundings(ctx context.Context, r component.Run) error {
+	p, hw := j.plan, &j.hw
+	if err := p.makeMedia(ctx, r, hw); err != nil {
 		return err
 	}
 	host, err := p.httpHost()
