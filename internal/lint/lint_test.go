@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"ingot/internal/component"
@@ -72,5 +74,22 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	in := lint.Input{Template: &template.Template{}, Survey: &plan.Survey{}}
 	if r, err := lint.Run(ctx, in, lint.Options{}); err == nil || r != nil {
 		t.Errorf("Run returned %v and the error %v", r, err)
+	}
+}
+
+// TestLongHereDocument finds the place of each line in a long text; when that was
+// looked for in a copy of the rest of the file, this took minutes.
+func TestLongHereDocument(t *testing.T) {
+	const before, lines = 6, 3000
+	text := "source \"docker\" \"d\" {}\nbuild {\n  sources = [\"docker.d\"]\n  provisioner \"shell\" {\n    inline = [<<EOT\n" +
+		"set -e\n" + strings.Repeat("echo a line of a script that is as long as they often are\n", lines) + "chmod 777 /srv\nEOT\n    ]\n  }\n}\n"
+	var at []int
+	for _, f := range lintFiles(t, map[string]string{"t.pkr.hcl": text}).Findings {
+		if f.Rule.ID == "SH112" {
+			at = append(at, f.Range.Start.Line)
+		}
+	}
+	if want := before + lines + 1; !slices.Equal(at, []int{want}) {
+		t.Errorf("found in the lines %v, want %d", at, want)
 	}
 }

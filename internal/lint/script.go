@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -33,19 +34,14 @@ type script struct {
 	// errexit: a failed command ends the script from the start, because of
 	// how it is started. errexitKnown is unset when that cannot be told.
 	errexit, errexitKnown bool
-	// reason says how it is started, for messages, when that is not by its
+	// started says how it is started, for messages, when that is not by its
 	// first line.
 	started string
 
 	prog   *syntax.File // nil when it is not a shell script or has mistakes
 	wrong  error
-	places []place // of each line of inline
+	places []hcl.Range // of the lines of inline
 	cmds   []*command
-}
-
-// place is where a line of an inline script stands.
-type place struct {
-	at hcl.Range
 }
 
 const (
@@ -125,7 +121,7 @@ func (s *script) line(n int) hcl.Range {
 		if len(s.places) == 0 {
 			return s.step.Range
 		}
-		return s.places[min(max(n, 1), len(s.places))-1].at
+		return s.places[min(max(n, 1), len(s.places))-1]
 	}
 	lines := strings.SplitAfter(s.text, "\n")
 	n = min(max(n, 1), len(lines))
@@ -194,7 +190,7 @@ func (p *pass) inlineScript(a *lang.Argument) (s *script, known bool) {
 	add := func(text string, at hcl.Range) {
 		lines := strings.Split(text, "\n")
 		for i := range lines {
-			s.places = append(s.places, place{p.innerLine(at, i, len(lines))})
+			s.places = append(s.places, p.innerLine(at, i, len(lines)))
 		}
 		s.text += text + "\n"
 	}
@@ -237,7 +233,7 @@ func (p *pass) innerLine(at hcl.Range, i, n int) hcl.Range {
 	// The text of a here-document starts on the line after its mark.
 	start := at.Start.Byte
 	for range i + 1 {
-		j := strings.IndexByte(string(src[start:min(at.End.Byte, len(src))]), '\n')
+		j := bytes.IndexByte(src[start:min(at.End.Byte, len(src))], '\n')
 		if j < 0 {
 			return at
 		}
@@ -247,7 +243,7 @@ func (p *pass) innerLine(at hcl.Range, i, n int) hcl.Range {
 	for end < len(src) && src[end] != '\n' && src[end] != '\r' {
 		end++
 	}
-	indent := end - start - len(strings.TrimLeft(string(src[start:end]), " \t"))
+	indent := end - start - len(bytes.TrimLeft(src[start:end], " \t"))
 	line := at.Start.Line + 1 + i
 	return hcl.Range{
 		Filename: at.Filename,
@@ -256,10 +252,10 @@ func (p *pass) innerLine(at hcl.Range, i, n int) hcl.Range {
 	}
 }
 
-// action is a template action in a string.
 // syntaxBash is the dialect that texts of unknown shells are read in.
 const syntaxBash = syntax.LangBash
 
+// action is a template action in a string.
 var action = pattern(`\{\{[^{}]*\}\}`)
 
 // sketch is the text of an expression, with a placeholder for what is not
