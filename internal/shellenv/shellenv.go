@@ -47,10 +47,7 @@ func (s Settings) Check(cfg cty.Value) diag.List {
 	var out diag.List
 	if component.Known(cfg, "environment_vars") {
 		for _, kv := range s.EnvironmentVars {
-			if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
-				out = append(out, diag.At("environment_vars", "Not an environment variable",
-					"An element of environment_vars has no name with a = behind it. Write each as NAME=value.")...)
-			}
+			out = append(out, CheckVariable("environment_vars", kv)...)
 		}
 	}
 	if component.Known(cfg, "env") {
@@ -62,6 +59,16 @@ func (s Settings) Check(cfg cty.Value) diag.List {
 		}
 	}
 	return append(out, CheckFormat(cfg, "env_var_format", s.Format)...)
+}
+
+// CheckVariable finds mistakes in an element of an attribute, which is to be
+// NAME=value. It may be secret, and is not shown.
+func CheckVariable(attribute, element string) diag.List {
+	if name, _, ok := strings.Cut(element, "="); ok && name != "" {
+		return nil
+	}
+	return diag.At(attribute, "Not an environment variable",
+		"An element of %s has no name with a = behind it. Write each as NAME=value.", attribute)
 }
 
 // CheckFormat finds mistakes in a printf format for variables, which is the

@@ -4,16 +4,13 @@ package ansible
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
-	"ingot/internal/gotmpl"
 	"ingot/internal/shellenv"
 )
 
@@ -188,10 +185,7 @@ func (c *config) checkTexts(cfg cty.Value) diag.List {
 	out = append(out, shellenv.CheckTemplate("inventory_file_template", c.InventoryTemplate, templateFields...)...)
 	if component.Known(cfg, "ansible_env_vars") {
 		for _, kv := range c.EnvVars {
-			if name, _, ok := strings.Cut(kv, "="); !ok || name == "" {
-				out = append(out, diag.At("ansible_env_vars", "Not an environment variable",
-					"An element of ansible_env_vars has no name with a = behind it. Write each as NAME=value.")...)
-			}
+			out = append(out, shellenv.CheckVariable("ansible_env_vars", kv)...)
 			out = append(out, shellenv.CheckTemplate("ansible_env_vars", kv, templateFields...)...)
 		}
 	}
@@ -218,30 +212,12 @@ func inventoryName(s string) bool {
 
 // checkFiles finds local files that are not there.
 func (c *config) checkFiles() diag.List {
-	var out diag.List
-	check := func(attribute, path string, dir bool) {
-		if path == "" || gotmpl.HasAction(path) {
-			return
-		}
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			out = append(out, diag.At(attribute, "File not found", "There is no file or folder %q.", path)...)
-		case err != nil:
-			out = append(out, diag.At(attribute, "File not readable", "%s.", err)...)
-		case dir && !info.IsDir():
-			out = append(out, diag.At(attribute, "Not a folder", "%q is not a folder.", path)...)
-		case !dir && info.IsDir():
-			out = append(out, diag.At(attribute, "Not a file", "%q is a folder.", path)...)
-		}
-	}
-	check("playbook_file", c.PlaybookFile, false)
-	check("galaxy_file", c.GalaxyFile, false)
-	check("ssh_host_key_file", c.HostKeyFile, false)
-	check("ssh_authorized_key_file", c.AuthorizedKeyFile, false)
-	check("inventory_directory", c.InventoryDirectory, true)
-	if info, err := os.Stat(c.InventoryFile); c.InventoryFile == "" || err != nil || !info.IsDir() {
-		check("inventory_file", c.InventoryFile, false) // a folder is an inventory too
-	}
-	return out
+	return slices.Concat(
+		component.CheckFile("playbook_file", c.PlaybookFile),
+		component.CheckFile("galaxy_file", c.GalaxyFile),
+		component.CheckFile("ssh_host_key_file", c.HostKeyFile),
+		component.CheckFile("ssh_authorized_key_file", c.AuthorizedKeyFile),
+		component.CheckFolder("inventory_directory", c.InventoryDirectory),
+		component.CheckPath("inventory_file", c.InventoryFile), // a folder is an inventory too
+	)
 }

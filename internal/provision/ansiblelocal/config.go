@@ -4,8 +4,6 @@ package ansiblelocal
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +12,6 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
-	"ingot/internal/gotmpl"
 	"ingot/internal/shellenv"
 	"ingot/internal/staging"
 )
@@ -154,22 +151,7 @@ func (c *config) check(cfg cty.Value) diag.List {
 // uploaded to one place.
 func (c *config) checkFiles(cfg cty.Value) diag.List {
 	var out diag.List
-	check := func(attribute, path string, dir bool) {
-		if path == "" || gotmpl.HasAction(path) {
-			return
-		}
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			out = append(out, diag.At(attribute, "File not found", "There is no file or folder %q.", path)...)
-		case err != nil:
-			out = append(out, diag.At(attribute, "File not readable", "%s.", err)...)
-		case dir && !info.IsDir():
-			out = append(out, diag.At(attribute, "Not a folder", "%q is not a folder.", path)...)
-		case !dir && info.IsDir():
-			out = append(out, diag.At(attribute, "Not a file", "%q is a folder.", path)...)
-		}
-	}
+	check := func(found diag.List) { out = append(out, found...) }
 	if component.Known(cfg, "playbook_dir") {
 		attribute := "playbook_files"
 		if c.PlaybookFile != "" {
@@ -177,19 +159,19 @@ func (c *config) checkFiles(cfg cty.Value) diag.List {
 		}
 		for _, f := range c.playbooks() {
 			if _, inside := c.inDir(f); !inside {
-				check(attribute, f, false)
+				check(component.CheckFile(attribute, f))
 			}
 		}
 	}
-	check("inventory_file", c.InventoryFile, false)
-	check("galaxy_file", c.GalaxyFile, false)
-	check("playbook_dir", c.PlaybookDir, true)
-	check("group_vars", c.GroupVars, true)
-	check("host_vars", c.HostVars, true)
+	check(component.CheckFile("inventory_file", c.InventoryFile))
+	check(component.CheckFile("galaxy_file", c.GalaxyFile))
+	check(component.CheckFolder("playbook_dir", c.PlaybookDir))
+	check(component.CheckFolder("group_vars", c.GroupVars))
+	check(component.CheckFolder("host_vars", c.HostVars))
 	for _, f := range c.folders() {
 		taken := map[string]string{}
 		for _, p := range f.local {
-			check(f.attribute, p, true)
+			check(component.CheckFolder(f.attribute, p))
 			base := baseName(p)
 			if before, ok := taken[base]; ok && before != p {
 				out = append(out, diag.At(f.attribute, "Two folders of one name", "%q and %q would be uploaded to the same folder %q.", before, p, base)...)

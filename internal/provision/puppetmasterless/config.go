@@ -4,9 +4,6 @@ package puppetmasterless
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,7 +12,6 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/diag"
-	"ingot/internal/gotmpl"
 	"ingot/internal/shellenv"
 	"ingot/internal/staging"
 )
@@ -147,30 +143,9 @@ func (c *config) check(cfg cty.Value) diag.List {
 
 // checkFiles finds local files that are not there.
 func (c *config) checkFiles() diag.List {
-	var out diag.List
-	check := func(attribute, path string) fs.FileInfo {
-		if path == "" || gotmpl.HasAction(path) {
-			return nil
-		}
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			out = append(out, diag.At(attribute, "File not found", "There is no file or folder %q.", path)...)
-		case err != nil:
-			out = append(out, diag.At(attribute, "File not readable", "%s.", err)...)
-		default:
-			return info
-		}
-		return nil
-	}
-	check("manifest_file", c.ManifestFile)
-	if info := check("hiera_config_path", c.HieraConfigPath); info != nil && info.IsDir() {
-		out = append(out, diag.At("hiera_config_path", "Not a file", "%q is a folder.", c.HieraConfigPath)...)
-	}
+	out := append(component.CheckPath("manifest_file", c.ManifestFile), component.CheckFile("hiera_config_path", c.HieraConfigPath)...)
 	for _, p := range c.ModulePaths {
-		if info := check("module_paths", p); info != nil && !info.IsDir() {
-			out = append(out, diag.At("module_paths", "Not a folder", "%q is not a folder.", p)...)
-		}
+		out = append(out, component.CheckFolder("module_paths", p)...)
 		if strings.Contains(p, ":") && strings.HasPrefix(p, "/") {
 			out = append(out, diag.WarnAt("module_paths", "One folder each", "%q holds a colon; module_paths is a list with one folder in each element.", p)...)
 		}
