@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/component"
 	"ingot/internal/shellenv"
+	"ingot/internal/winguest"
 )
 
 // separateTrips uploads, runs and leaves the removal to the caller. It is for
@@ -68,7 +69,7 @@ func removeCommand(shell component.Shell, paths []string) string {
 	quoted := make([]string, len(paths))
 	if shell == component.PowerShell {
 		for i, p := range paths {
-			quoted[i] = "'" + strings.ReplaceAll(p, "'", "''") + "'"
+			quoted[i] = winguest.Literal(p)
 		}
 		return "Remove-Item -Force -ErrorAction SilentlyContinue -LiteralPath " + strings.Join(quoted, ", ")
 	}

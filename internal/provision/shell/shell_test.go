@@ -673,6 +673,10 @@ func TestWindowsMachine(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+	// PowerShell takes a typographic quote for one as well.
+	if got := removeCommand(component.PowerShell, []string{"it\u2019s"}); !strings.HasSuffix(got, "'it\u2019\u2019s'") {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestInputs(t *testing.T) {
