@@ -237,6 +237,34 @@ func TestW36ResumesOnlyWhatIsUnchanged(t *testing.T) {
 	}
 }
 
+// TestCompleteButNotNamed: what a process that was killed at the end of a download
+// has left is not downloaded again.
+func TestCompleteButNotNamed(t *testing.T) {
+	data := content(100_000)
+	for name, checksum := range map[string]string{"with a checksum": sha(data), "without": "none"} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, data)
+			r, _ := newRun(t)
+			spec := Spec{URLs: []string{s.URL + "/f"}, Checksum: checksum}
+			path, err := Fetch(t.Context(), r, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			src, err := parseSource(spec.URLs[0])
+			to := newStore(r.CacheDir).slotOf(path)
+			if err := errors.Join(err, os.Rename(path, to.part()), os.Remove(to.record()), writeJSON(to.notes(), partial{hashKey(src.identity()), s.tag})); err != nil {
+				t.Fatal(err)
+			}
+			if got := fetch(t, r, spec); !bytes.Equal(got, data) {
+				t.Errorf("%d bytes that are not the file", len(got))
+			}
+			if s.asked("GET") != 2 || s.asked("GET bytes=100000-") != 1 {
+				t.Errorf("requests %q", s.requests)
+			}
+		})
+	}
+}
+
 // TestW36LastLineOfAList: a last line without a line end counts.
 func TestW36LastLineOfAList(t *testing.T) {
 	data := content(10)

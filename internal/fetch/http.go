@@ -261,8 +261,10 @@ func (f *fetcher) attempt(ctx context.Context, to slot, src source, want checksu
 	if err := d.accept(res); err != nil {
 		return err
 	}
-	if err := d.copy(res); err != nil {
-		return err
+	if !d.whole {
+		if err := d.copy(res); err != nil {
+			return err
+		}
 	}
 	if err := want.verify(d.sum); err != nil {
 		return err
@@ -283,6 +285,8 @@ type download struct {
 	// have is how much has arrived; known is the version that it is of.
 	have  int64
 	known string
+	// whole says that nothing is missing.
+	whole bool
 }
 
 // resume finds out what is there already and may be used: what came from the same
@@ -322,7 +326,7 @@ func (d *download) header() http.Header {
 }
 
 // accept looks at what the server answered: the rest, or, from one that knows no
-// ranges or has another version by now, the whole file.
+// ranges or has another version by now, the whole file; or that there is no rest.
 func (d *download) accept(res *http.Response) error {
 	switch {
 	case res.StatusCode == http.StatusPartialContent && d.have > 0:
@@ -338,6 +342,10 @@ func (d *download) accept(res *http.Response) error {
 		}
 		d.known = validatorOf(res.Header)
 		return writeJSON(d.slot.notes(), partial{hashKey(d.src.identity()), d.known})
+	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.have > 0 && res.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", d.have):
+		// The last attempt ended between the last byte and the file's name.
+		d.whole = true
+		return nil
 	case res.StatusCode == http.StatusRequestedRangeNotSatisfiable && d.have > 0:
 		err := retry.As(retry.Transient, errors.New("the server has a shorter file than what has arrived before"))
 		return errors.Join(err, d.slot.forget())
