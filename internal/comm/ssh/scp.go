@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"ingot/internal/component"
+	"ingot/internal/winguest"
 )
 
 // scpMover copies files with the protocol of the remote program scp.
@@ -29,7 +30,7 @@ func (m scpMover) line(flags, target string) (string, error) {
 		return "", fmt.Errorf("a Windows path cannot be %q", target)
 	}
 	if m.c.facts.shell == component.PowerShell {
-		return "scp -" + flags + " '" + strings.ReplaceAll(target, "'", "''") + "'", nil
+		return "scp -" + flags + " " + winguest.Literal(target), nil
 	}
 	return "scp -" + flags + ` "` + target + `"`, nil
 }
