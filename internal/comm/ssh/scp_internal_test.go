@@ -94,7 +94,7 @@ func TestWindowsLines(t *testing.T) {
 	if got, err := p.line("pt", `C:\it's $x`); err != nil || got != `scp -pt 'C:\it''s $x'` {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := (scpMover{&comm{facts: facts{shell: component.POSIX}}}).line("f", `-a\b 'c`); err != nil || got != `LC_ALL=C scp -f './-a\b '\''c'` {
+	if got, err := (scpMover{&comm{facts: facts{shell: component.POSIX}}}).line("f", `-a\b 'c`); err != nil || got != `LC_ALL=C scp -f './-a\b '"'"'c'` {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
