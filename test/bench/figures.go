@@ -277,7 +277,6 @@ func (p *pattern) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// dockerBuild compares with `docker build --no-cache` of the same steps.
 // dockerTemplate is a template with three steps on a container.
 func (b *bench) dockerTemplate() (string, error) {
 	return b.write("docker/t.pkr.hcl", fmt.Sprintf(`source "docker" "d" {
@@ -304,6 +303,7 @@ build {
 `, b.env.DebianImage))
 }
 
+// dockerBuild compares with `docker build --no-cache` of the same steps.
 func dockerBuild(b *bench) (string, error) {
 	path, err := b.dockerTemplate()
 	if err != nil {
