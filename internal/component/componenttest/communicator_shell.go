@@ -142,6 +142,8 @@ func (p *person) seesWithin(limit time.Duration, text string) {
 		case <-p.out.more:
 		case <-end.C:
 			return
+		case <-p.s.ctx.Done():
+			return
 		}
 	}
 }

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/creack/pty"
@@ -25,6 +28,11 @@ func (t talking) Shell(ctx context.Context, term component.Terminal) (component.
 
 // localShell is a shell of this machine, in a terminal of its own.
 func localShell(ctx context.Context, t component.Terminal) (component.Exit, error) {
+	// What the shell has started ends with its terminal, unless hang-ups are ignored, as
+	// under nohup. A handler here makes them what they are by default there.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	cmd := exec.Command("/bin/sh", "-i")
 	cmd.Env = []string{"TERM=" + t.Type, "PATH=/usr/bin:/bin"}
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: uint16(t.Size.Rows), Cols: uint16(t.Size.Columns)})
