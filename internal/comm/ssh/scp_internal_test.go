@@ -91,7 +91,8 @@ func TestWindowsLines(t *testing.T) {
 		}
 	}
 	p := scpMover{&comm{facts: facts{shell: component.PowerShell}}}
-	if got, err := p.line("pt", `C:\it's $x`); err != nil || got != `scp -pt 'C:\it''s $x'` {
+	// PowerShell takes typographic quotes for plain ones.
+	if got, err := p.line("pt", `C:\it's ’t $x`); err != nil || got != `scp -pt 'C:\it''s ’’t $x'` {
 		t.Errorf("got %s, %v", got, err)
 	}
 	if got, err := (scpMover{&comm{facts: facts{shell: component.POSIX}}}).line("f", `-a\b 'c`); err != nil || got != `LC_ALL=C scp -f './-a\b '"'"'c'` {
